@@ -1,0 +1,1 @@
+//! Flags, environment, project files and policies into one RunPlan.

@@ -1,0 +1,193 @@
+//! Evidence: what kernel and processes said. No conclusions here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Bytes, SetupStep};
+
+/// Everything known about a run when it is over.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Evidence {
+    /// How the payload ended.
+    pub payload: PayloadEnd,
+    /// What testbox did to end it, if it did.
+    pub stop: Option<Stop>,
+    /// What the payload's set-up was when read back, just before exec.
+    pub readback: Option<Readback>,
+    /// Memory.
+    pub memory: MemoryEvidence,
+    /// Processes and threads.
+    pub pids: PidsEvidence,
+    /// CPU.
+    pub cpu: CpuEvidence,
+    /// Block I/O.
+    pub io: IoEvidence,
+    /// Output.
+    pub output: OutputEvidence,
+    /// Each bounded file system of the box.
+    pub disk: Vec<DiskUse>,
+    /// Processes still alive when the payload ended, killed with the box: `pid command`.
+    pub left_behind: Vec<ProcessUse>,
+}
+
+/// How the payload ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum PayloadEnd {
+    /// Nothing of it ran: a step of the set-up failed.
+    SetupFailed {
+        /// The step.
+        step: SetupStep,
+        /// The kernel's error number, 0 if there is none.
+        errno: i32,
+        /// What exactly.
+        detail: String,
+    },
+    /// It exited.
+    Exited {
+        /// Its exit code.
+        code: u8,
+    },
+    /// It died by a signal.
+    Signaled {
+        /// The signal's number.
+        signal: u8,
+    },
+    /// The in-box init died and with it the box; no wait status was delivered.
+    #[default]
+    Lost,
+}
+
+/// What testbox did to end the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stop {
+    /// Why.
+    pub cause: StopCause,
+    /// When, in milliseconds since the start.
+    pub at_ms: u64,
+    /// The grace period passed and the box was killed by SIGKILL.
+    pub killed: bool,
+}
+
+/// Why testbox ended a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum StopCause {
+    /// The run's timeout.
+    Timeout,
+    /// No output and no CPU use for the idle timeout.
+    IdleTimeout,
+    /// More output than allowed.
+    OutputLimit,
+    /// The limit of processes was reached and forks failed without a pause.
+    ForkStorm,
+    /// The sampling watchdog saw more memory than allowed (degraded mode only).
+    MemoryWatchdog,
+    /// A signal to testbox.
+    Interrupted {
+        /// The signal's number.
+        signal: u8,
+    },
+    /// testbox itself failed while the box ran.
+    Fault {
+        /// What failed.
+        detail: String,
+    },
+}
+
+/// What a process's own status file said before exec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readback {
+    /// User id as the box sees it.
+    pub uid: u32,
+    /// Group id as the box sees it.
+    pub gid: u32,
+    /// The five capability sets or-ed together; 0 = none.
+    pub capabilities: u64,
+    /// `no_new_privs` is set.
+    pub no_new_privs: bool,
+    /// Seccomp mode; 2 = filter.
+    pub seccomp_mode: u32,
+    /// Number of loaded filters.
+    pub seccomp_filters: u32,
+}
+
+/// Memory, by the kernel's counters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct MemoryEvidence {
+    /// The limit in force.
+    pub limit_bytes: Option<Bytes>,
+    /// The highest use.
+    pub peak_bytes: Option<Bytes>,
+    /// Processes killed by the kernel for this group's limit.
+    pub oom_kills: u64,
+    /// How often an allocation met the limit.
+    pub limit_hits: u64,
+    /// The largest processes when the use was highest, largest first.
+    pub largest: Vec<ProcessUse>,
+}
+
+/// One process, as last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProcessUse {
+    /// Its command line, lossy and shortened to 120 characters.
+    pub command: String,
+    /// Its resident memory.
+    pub resident_bytes: Bytes,
+}
+
+/// Processes and threads, by the kernel's counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PidsEvidence {
+    /// The limit in force.
+    pub limit: Option<u64>,
+    /// The highest number.
+    pub peak: Option<u64>,
+    /// How often a fork met the limit.
+    pub refused_forks: u64,
+}
+
+/// CPU time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CpuEvidence {
+    /// CPU time used by the box, in milliseconds.
+    pub used_ms: u64,
+    /// Time during which the CPU limit held the box back, in milliseconds.
+    pub throttled_ms: u64,
+}
+
+/// Block I/O of the box.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct IoEvidence {
+    /// Bytes read from devices.
+    pub read_bytes: Option<u64>,
+    /// Bytes written to devices.
+    pub written_bytes: Option<u64>,
+}
+
+/// What the command printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OutputEvidence {
+    /// Bytes received from it.
+    pub bytes: u64,
+    /// The limit in force.
+    pub limit_bytes: Option<Bytes>,
+    /// Some of it was dropped.
+    pub truncated: bool,
+}
+
+/// One bounded file system of the box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DiskUse {
+    /// What it is: `scratch`, `/dev/shm`.
+    pub name: String,
+    /// Its size.
+    pub size_bytes: Bytes,
+    /// The highest use seen.
+    pub peak_bytes: Bytes,
+    /// Its inodes.
+    pub inodes: u64,
+    /// The highest number of inodes in use that was seen.
+    pub peak_inodes: u64,
+    /// It was seen full: no block or no inode left.
+    pub full: bool,
+}

@@ -1,0 +1,223 @@
+//! `judge`: from record to verdict. Pure; the table of rules is this file, from the strongest evidence to the weakest.
+
+use crate::{
+    Bytes, Duration, Evidence, ExitCode, MemoryEvidence, PayloadEnd, RunRecord, SetupStep, Stop, StopCause, Verdict,
+    VerdictKind,
+};
+
+const SIGXFSZ: u8 = 25;
+const ENOENT: i32 = 2;
+
+/// What a run's evidence amounts to.
+///
+/// A limit is named only with evidence of the kernel (its counters) or of testbox's own stop; an exit code alone is
+/// never more than `failed`, and an exit code of 0 is not `passed` if the kernel killed a process of the box.
+pub fn judge(record: &RunRecord) -> Verdict {
+    let evidence = &record.evidence;
+    setup_failure(record)
+        .or_else(|| memory(record))
+        .or_else(|| stopped(record))
+        .or_else(|| refused(record))
+        .unwrap_or_else(|| own_end(evidence))
+}
+
+fn verdict(kind: VerdictKind, exit_code: ExitCode, summary: String, hint: Option<String>) -> Verdict {
+    Verdict { kind, exit_code, summary, hint }
+}
+
+fn setup_failure(record: &RunRecord) -> Option<Verdict> {
+    let PayloadEnd::SetupFailed { step, errno, detail } = &record.evidence.payload else { return None };
+    if let Some(Stop { cause: StopCause::Interrupted { signal }, .. }) = &record.evidence.stop {
+        return Some(interrupted(*signal, record.duration_ms));
+    }
+    let command = record.plan.command.first().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default();
+    Some(match (step, *errno) {
+        (SetupStep::Exec, ENOENT) => verdict(
+            VerdictKind::NotFound,
+            ExitCode::NotFound,
+            format!("`{command}` was not found in the box ({detail})"),
+            Some("check the spelling, or show its folder to the box with `--ro PATH`".to_owned()),
+        ),
+        (SetupStep::Exec, _) => verdict(
+            VerdictKind::NotExecutable,
+            ExitCode::NotExecutable,
+            format!("`{command}` cannot be executed ({detail})"),
+            Some("check its execute permission and, for a script, the interpreter in its first line".to_owned()),
+        ),
+        _ => verdict(VerdictKind::SandboxFault, ExitCode::Fault, format!("cannot {step}: {detail}"), None),
+    })
+}
+
+fn memory(record: &RunRecord) -> Option<Verdict> {
+    let memory = &record.evidence.memory;
+    let watchdog = matches!(&record.evidence.stop, Some(stop) if stop.cause == StopCause::MemoryWatchdog);
+    if memory.oom_kills == 0 && !watchdog {
+        return None;
+    }
+    let limit = memory.limit_bytes.unwrap_or(Bytes(0));
+    let killer = match (watchdog, memory.oom_kills) {
+        (true, _) => "stopped by the sampling watchdog".to_owned(),
+        (false, 1) => "killed by the kernel".to_owned(),
+        (false, n) => format!("{n} processes killed by the kernel"),
+    };
+    let time = Duration::from_ms(record.duration_ms);
+    let summary = format!("the box used all of its {limit} ({}); {killer} after {time}", memory_detail(memory, record));
+    let hint = format!(
+        "run again with more, for example `--memory {}`, or look at the largest process above",
+        suggest(limit.0.saturating_mul(2))
+    );
+    Some(verdict(VerdictKind::Memory, ExitCode::Memory, summary, Some(hint)))
+}
+
+fn memory_detail(memory: &MemoryEvidence, record: &RunRecord) -> String {
+    let mut parts = vec![];
+    if let Some(peak) = memory.peak_bytes {
+        parts.push(format!("peak {peak}"));
+    }
+    if let Some(pids) = record.evidence.pids.peak {
+        parts.push(format!("{pids} process{}", if pids == 1 { "" } else { "es" }));
+    }
+    let mut detail = parts.join(", ");
+    if let Some(largest) = memory.largest.first() {
+        detail.push_str(&format!("; largest: {} {}", largest.command, largest.resident_bytes));
+    }
+    detail
+}
+
+fn stopped(record: &RunRecord) -> Option<Verdict> {
+    let stop = record.evidence.stop.as_ref()?;
+    let after = Duration::from_ms(stop.at_ms);
+    let killed = if stop.killed { "; it did not end within the grace period and was killed" } else { "" };
+    Some(match &stop.cause {
+        StopCause::Timeout => verdict(
+            VerdictKind::Timeout,
+            ExitCode::Timeout,
+            format!("the run was stopped after {after}, its whole time limit{killed}"),
+            Some("raise it with `--timeout DUR`; `--idle-timeout DUR` ends only runs that stand still".to_owned()),
+        ),
+        StopCause::IdleTimeout => {
+            let limit = record.plan.times.idle_timeout.value.map(|limit| limit.to_string()).unwrap_or_default();
+            verdict(
+                VerdictKind::IdleTimeout,
+                ExitCode::Timeout,
+                format!("no output and no CPU use for {limit}; stopped after {after}{killed}"),
+                Some("something waits for what never comes: a lock, a socket, or input from the terminal".to_owned()),
+            )
+        }
+        StopCause::OutputLimit => verdict(
+            VerdictKind::Output,
+            ExitCode::Output,
+            format!(
+                "the command printed more than its {} of output; stopped after {after}{killed}",
+                record.plan.limits.output_bytes.value
+            ),
+            Some("print less, or raise it with `--output-limit SIZE`".to_owned()),
+        ),
+        StopCause::ForkStorm => pids_verdict(record, &format!("; it went on forking and was stopped after {after}")),
+        StopCause::Interrupted { signal } => interrupted(*signal, stop.at_ms),
+        StopCause::Fault { detail } => {
+            verdict(VerdictKind::SandboxFault, ExitCode::Fault, format!("{detail} (after {after})"), None)
+        }
+        StopCause::MemoryWatchdog => return None,
+    })
+}
+
+fn interrupted(signal: u8, at_ms: u64) -> Verdict {
+    let after = Duration::from_ms(at_ms);
+    let summary = format!("testbox received {} after {after}", signal_name(signal));
+    verdict(VerdictKind::Interrupted, ExitCode::Interrupted, summary, None)
+}
+
+/// Limits that do not kill but refuse: they are the verdict only if the command failed as well.
+fn refused(record: &RunRecord) -> Option<Verdict> {
+    let evidence = &record.evidence;
+    if evidence.payload == (PayloadEnd::Exited { code: 0 }) {
+        return None;
+    }
+    if evidence.payload == (PayloadEnd::Signaled { signal: SIGXFSZ }) {
+        let limit = record.plan.limits.fsize_bytes.value.unwrap_or(Bytes(0));
+        let summary = format!("the command wrote a file larger than its limit of {limit} (SIGXFSZ)");
+        return Some(verdict(VerdictKind::Disk, ExitCode::Disk, summary, Some("raise it with `--fsize SIZE`".into())));
+    }
+    if let Some(full) = evidence.disk.iter().find(|disk| disk.full) {
+        let what = match full.peak_inodes >= full.inodes && full.inodes > 0 {
+            true => format!("all {} inodes of the {} were used", full.inodes, full.name),
+            false => format!("all {} of the {} were used", full.size_bytes, full.name),
+        };
+        let summary = format!("{what}, and the command failed ({})", end_phrase(&evidence.payload));
+        let hint = "give it more with `--tmp-size SIZE`, or write less to /tmp, HOME, /dev/shm and the project";
+        return Some(verdict(VerdictKind::Disk, ExitCode::Disk, summary, Some(hint.to_owned())));
+    }
+    (evidence.pids.refused_forks > 0)
+        .then(|| pids_verdict(record, &format!("; the command failed ({})", end_phrase(&evidence.payload))))
+}
+
+fn pids_verdict(record: &RunRecord, tail: &str) -> Verdict {
+    let pids = &record.evidence.pids;
+    let limit = pids.limit.unwrap_or(record.plan.limits.pids.value);
+    let summary = format!(
+        "the box reached its {limit} processes and threads ({} forks refused by the kernel){tail}",
+        pids.refused_forks
+    );
+    let hint = format!("if it needs so many, `--pids {}`", limit.saturating_mul(4));
+    verdict(VerdictKind::Pids, ExitCode::Pids, summary, Some(hint))
+}
+
+fn own_end(evidence: &Evidence) -> Verdict {
+    match evidence.payload {
+        PayloadEnd::Exited { code: 0 } => {
+            verdict(VerdictKind::Passed, ExitCode::Payload(0), "the command exited with 0".to_owned(), None)
+        }
+        PayloadEnd::Exited { code } => verdict(
+            VerdictKind::Failed,
+            ExitCode::Payload(code),
+            format!("the command exited with {code}; no limit was reached"),
+            None,
+        ),
+        PayloadEnd::Signaled { signal } => verdict(
+            VerdictKind::Crashed,
+            ExitCode::Signal(signal),
+            format!("the command died by {}, which testbox did not send", signal_name(signal)),
+            None,
+        ),
+        PayloadEnd::Lost | PayloadEnd::SetupFailed { .. } => verdict(
+            VerdictKind::SandboxFault,
+            ExitCode::Fault,
+            "the box's init ended without saying how the command ended".to_owned(),
+            Some("this is a fault of testbox or of the host, not of the tests; please report it".to_owned()),
+        ),
+    }
+}
+
+fn end_phrase(end: &PayloadEnd) -> String {
+    match end {
+        PayloadEnd::Exited { code } => format!("exit code {code}"),
+        PayloadEnd::Signaled { signal } => signal_name(*signal),
+        PayloadEnd::Lost => "no exit status".to_owned(),
+        PayloadEnd::SetupFailed { step, .. } => format!("cannot {step}"),
+    }
+}
+
+/// The kernel's name of a signal of x86-64 and aarch64 (signal(7)).
+pub(crate) fn signal_name(signal: u8) -> String {
+    const NAMES: [&str; 32] = [
+        "", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
+        "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP",
+        "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR",
+        "SIGSYS",
+    ];
+    match NAMES.get(usize::from(signal)) {
+        Some(name) if !name.is_empty() => format!("{name} ({signal})"),
+        _ => format!("signal {signal}"),
+    }
+}
+
+/// A limit to try next, rounded up to what people type.
+fn suggest(bytes: u64) -> String {
+    let (gib, mib) = (1u64 << 30, 1u64 << 20);
+    if bytes >= gib { format!("{}G", bytes.div_ceil(gib)) } else { format!("{}M", bytes.div_ceil(mib).max(64)) }
+}
+
+
+#[cfg(test)]
+mod tests;

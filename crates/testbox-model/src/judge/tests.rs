@@ -1,0 +1,158 @@
+//! The verdict table: evidence on the left, verdict and exit code on the right.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::*;
+use crate::*;
+
+fn set<T>(value: T) -> Setting<T> {
+    Setting::new(value, Origin::Policy("default".to_owned()))
+}
+
+fn plan() -> RunPlan {
+    RunPlan {
+        command: vec!["pytest".into()],
+        project: PathBuf::from("/p"),
+        cwd: PathBuf::from("/p"),
+        policy: set("default".to_owned()),
+        limits: Limits {
+            memory_bytes: set(Bytes(2 << 30)),
+            swap_bytes: set(Bytes(0)),
+            pids: set(512),
+            cpus: set(None),
+            nofile: set(4096),
+            io_read: set(None),
+            io_write: set(None),
+            tmp_bytes: set(Bytes(1 << 30)),
+            tmp_inodes: set(65536),
+            output_bytes: set(Bytes(64 << 20)),
+            fsize_bytes: set(None),
+        },
+        times: Times {
+            timeout: set(Duration::from_secs(1800)),
+            idle_timeout: set(Some(Duration::from_secs(10))),
+            grace: set(Duration::from_secs(2)),
+        },
+        view: View {
+            write: set(false),
+            ro: set(vec![]),
+            rw: set(vec![]),
+            hide: set(vec![]),
+            outputs: set(vec![]),
+        },
+        env: set(vec![]),
+        net: set(Net::None),
+        seccomp: set(SeccompChoice::Builtin("default".to_owned())),
+        allow_degraded: set(BTreeSet::new()),
+        reports: Reports { dir: set(PathBuf::from("/p/.testbox/last")), json_to_stdout: false },
+        terminal: Terminal { verbosity: 0, color: false, tty: false, raw_output: false },
+    }
+}
+
+fn record(evidence: Evidence) -> RunRecord {
+    RunRecord {
+        box_id: "testbox-0-1-2".to_owned(),
+        started_at: 0,
+        duration_ms: 41_200,
+        plan: plan(),
+        walls: vec![],
+        evidence,
+        timeline: Timeline::new(100),
+        carried_out: vec![],
+        warnings: vec![],
+    }
+}
+
+fn ended(payload: PayloadEnd) -> Evidence {
+    Evidence { payload, ..Evidence::default() }
+}
+
+fn stopped_by(cause: StopCause) -> Evidence {
+    let stop = Some(Stop { cause, at_ms: 5000, killed: true });
+    Evidence { stop, ..ended(PayloadEnd::Signaled { signal: 9 }) }
+}
+
+fn full_disk(payload: PayloadEnd) -> Evidence {
+    let disk = DiskUse {
+        name: "scratch".to_owned(),
+        size_bytes: Bytes(1 << 30),
+        peak_bytes: Bytes(1 << 30),
+        inodes: 100,
+        peak_inodes: 3,
+        full: true,
+    };
+    Evidence { disk: vec![disk], ..ended(payload) }
+}
+
+fn oom(payload: PayloadEnd) -> Evidence {
+    Evidence {
+        memory: MemoryEvidence {
+            limit_bytes: Some(Bytes(2 << 30)),
+            peak_bytes: Some(Bytes(2 << 30)),
+            oom_kills: 1,
+            limit_hits: 7,
+            largest: vec![ProcessUse {
+                command: "python -m pytest tests/".to_owned(),
+                resident_bytes: Bytes((19 << 30) / 10),
+            }],
+        },
+        pids: PidsEvidence { limit: Some(512), peak: Some(3), refused_forks: 0 },
+        ..ended(payload)
+    }
+}
+
+#[test]
+fn the_table() {
+    use PayloadEnd::{Exited, Lost, Signaled};
+    let forks = |payload| Evidence { pids: PidsEvidence { limit: Some(512), peak: Some(512), refused_forks: 4 }, ..ended(payload) };
+    let exec = |errno| ended(PayloadEnd::SetupFailed { step: SetupStep::Exec, errno, detail: "x".to_owned() });
+    let rows: Vec<(&str, Evidence, VerdictKind, u8)> = vec![
+        ("exit 0", ended(Exited { code: 0 }), VerdictKind::Passed, 0),
+        ("tests failed", ended(Exited { code: 1 }), VerdictKind::Failed, 1),
+        ("pytest usage error", ended(Exited { code: 4 }), VerdictKind::Failed, 4),
+        ("own code 120 is no memory verdict", ended(Exited { code: 120 }), VerdictKind::Failed, 120),
+        ("segfault", ended(Signaled { signal: 11 }), VerdictKind::Crashed, 139),
+        ("sigkill without oom evidence", ended(Signaled { signal: 9 }), VerdictKind::Crashed, 137),
+        ("oom", oom(Signaled { signal: 9 }), VerdictKind::Memory, 120),
+        ("oom of a child, pytest went on", oom(Exited { code: 1 }), VerdictKind::Memory, 120),
+        ("oom of a child, and a green exit code", oom(Exited { code: 0 }), VerdictKind::Memory, 120),
+        ("oom took init along", oom(Lost), VerdictKind::Memory, 120),
+        ("watchdog", stopped_by(StopCause::MemoryWatchdog), VerdictKind::Memory, 120),
+        ("timeout", stopped_by(StopCause::Timeout), VerdictKind::Timeout, 124),
+        ("idle", stopped_by(StopCause::IdleTimeout), VerdictKind::IdleTimeout, 124),
+        ("output", stopped_by(StopCause::OutputLimit), VerdictKind::Output, 123),
+        ("fork storm", stopped_by(StopCause::ForkStorm), VerdictKind::Pids, 121),
+        ("interrupt", stopped_by(StopCause::Interrupted { signal: 2 }), VerdictKind::Interrupted, 130),
+        ("own fault", stopped_by(StopCause::Fault { detail: "x".to_owned() }), VerdictKind::SandboxFault, 125),
+        ("refused forks, failed", forks(Exited { code: 1 }), VerdictKind::Pids, 121),
+        ("refused forks, passed", forks(Exited { code: 0 }), VerdictKind::Passed, 0),
+        ("disk full, failed", full_disk(Exited { code: 1 }), VerdictKind::Disk, 122),
+        ("disk full, passed", full_disk(Exited { code: 0 }), VerdictKind::Passed, 0),
+        ("file size", ended(Signaled { signal: 25 }), VerdictKind::Disk, 122),
+        ("no status", ended(Lost), VerdictKind::SandboxFault, 125),
+        ("not found", exec(2), VerdictKind::NotFound, 127),
+        ("not executable", exec(13), VerdictKind::NotExecutable, 126),
+        (
+            "set-up",
+            ended(PayloadEnd::SetupFailed { step: SetupStep::Overlay, errno: 22, detail: "x".to_owned() }),
+            VerdictKind::SandboxFault,
+            125,
+        ),
+    ];
+    for (name, evidence, kind, code) in rows {
+        let verdict = judge(&record(evidence));
+        assert_eq!((verdict.kind, verdict.exit_code.number()), (kind, code), "{name}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_memory_verdict_names_peak_limit_largest_process_and_time() {
+    let verdict = judge(&record(oom(PayloadEnd::Signaled { signal: 9 })));
+    assert_eq!(
+        verdict.summary,
+        "the box used all of its 2.0 GiB (peak 2.0 GiB, 3 processes; largest: python -m pytest tests/ 1.9 GiB); \
+         killed by the kernel after 41.2 s"
+    );
+    assert!(verdict.hint.unwrap().contains("--memory 4G"));
+}

@@ -1,0 +1,1 @@
+//! Bundle to running box: the only crate that sees libcontainer.

@@ -1,0 +1,1 @@
+//! The event loop: descriptors in, record out.
