@@ -10,6 +10,7 @@ mod plan;
 mod process_message;
 mod evidence;
 mod record;
+mod event;
 mod verdict;
 mod judge;
 
@@ -17,6 +18,7 @@ pub use evidence::{
     CpuEvidence, DiskUse, Evidence, IoEvidence, MemoryEvidence, OutputEvidence, PayloadEnd, PidsEvidence, ProcessUse,
     Readback, Stop, StopCause,
 };
+pub use event::RunEvent;
 pub use exit_code::ExitCode;
 pub use judge::judge;
 pub use plan::{
