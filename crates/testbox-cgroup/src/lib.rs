@@ -1,1 +1,24 @@
 //! cgroup v1, v2 and hybrid behind one type: create, limit, read, kill, remove.
+//!
+//! Read in this order: a [`Host`] says which hierarchies this machine has and where the caller sits in them; a
+//! [`Demand`] says what a box may use; [`BoxGroup::create`] turns both into fresh directories whose limits were read
+//! back. The box is known by the name of these directories alone ([`BoxId`]); [`gc`] removes those whose owner died.
+//!
+//! Never: a change to a group that is not ours, a signal to a plain pid, a limit that was not read back. All paths
+//! start at a root directory given by the caller, so the whole crate runs on recorded trees.
+
+mod box_id;
+mod counters;
+mod demand;
+mod error;
+mod gc;
+mod group;
+mod host;
+
+pub use box_id::BoxId;
+pub use counters::{Counters, Usage};
+pub use demand::{Demand, IoDemand};
+pub use error::CgroupError;
+pub use gc::{GcReport, gc};
+pub use group::BoxGroup;
+pub use host::{Hierarchy, Host, Version};
