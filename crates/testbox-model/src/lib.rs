@@ -7,6 +7,7 @@ mod exit_code;
 mod units;
 mod wall;
 mod plan;
+mod spelling;
 mod process_message;
 mod evidence;
 mod record;

@@ -27,6 +27,10 @@ pub enum Origin {
     Policy(String),
     /// Derived from this machine, and how: `3/4 of 22.1 GiB available`.
     Machine(String),
+    /// An option of the command itself, which testbox understands: `--junitxml`.
+    Command(String),
+    /// A list that several sources added to, strongest first.
+    Joined(Vec<Origin>),
 }
 
 /// A value with its origin.
@@ -197,6 +201,11 @@ impl fmt::Display for Origin {
             Self::ProjectFile { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Policy(name) => write!(f, "policy {name}"),
             Self::Machine(how) => write!(f, "machine: {how}"),
+            Self::Command(option) => write!(f, "command {option}"),
+            Self::Joined(origins) => {
+                let names: Vec<String> = origins.iter().map(ToString::to_string).collect();
+                f.write_str(&names.join(" + "))
+            }
         }
     }
 }

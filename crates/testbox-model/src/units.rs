@@ -1,5 +1,6 @@
 //! Sizes, rates and durations as people type and read them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -41,7 +42,7 @@ pub struct UnitError {
     /// What was expected: `size`, `rate`, `duration`.
     pub what: &'static str,
     /// The accepted spellings.
-    pub accepted: &'static str,
+    pub accepted: Cow<'static, str>,
     /// The nearest valid spelling, where one can be guessed.
     pub nearest: Option<String>,
 }
@@ -218,7 +219,7 @@ fn guess_duration(text: &str) -> Option<String> {
 }
 
 fn unit_error(value: &str, what: &'static str, accepted: &'static str, nearest: Option<String>) -> UnitError {
-    UnitError { value: value.to_owned(), what, accepted, nearest }
+    UnitError { value: value.to_owned(), what, accepted: Cow::Borrowed(accepted), nearest }
 }
 
 #[cfg(test)]
