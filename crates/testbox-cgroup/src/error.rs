@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use testbox_model::Wall;
 
-/// A step that failed; `hint` says what to do.
+/// A step that failed; [`CgroupError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CgroupError {
@@ -17,6 +17,20 @@ pub enum CgroupError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A file of the kernel does not have the form that is documented.
+    #[error("cannot understand `{}`: `{text}`", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The part that is not understood.
+        text: String,
+    },
+    /// A name that is not that of a box.
+    #[error("`{name}` is not the name of a box: expected `testbox-<boot>-<pid>-<start>`")]
+    ForeignName {
+        /// The name.
+        name: String,
+    },
     /// No mounted hierarchy has the controller that a wall needs.
     #[error("cannot build the wall `{wall}`: no mounted cgroup hierarchy has the controller `{controller}`")]
     ControllerMissing {
@@ -25,11 +39,216 @@ pub enum CgroupError {
         /// The controller, as the kernel names it.
         controller: &'static str,
     },
+    /// v2: the group in which a box could be made does not pass the controller on, and is not ours to change.
+    #[error("cannot build the wall `{wall}`: the controller `{controller}` is not enabled in `{}`", path.display())]
+    NotEnabled {
+        /// The wall.
+        wall: Wall,
+        /// The controller, as the kernel names it.
+        controller: &'static str,
+        /// The `cgroup.subtree_control` that lacks it.
+        path: PathBuf,
+    },
+    /// The directory of the box exists already.
+    #[error("cannot create cgroup `{}`: it exists already", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The caller may not make groups there.
+    #[error("cannot build the wall `{wall}`: not allowed to create cgroup `{}`", path.display())]
+    NotDelegated {
+        /// The wall.
+        wall: Wall,
+        /// The directory.
+        path: PathBuf,
+        /// The hierarchy is the unified one.
+        unified: bool,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The hierarchy is mounted read-only.
+    #[error("cannot build the wall `{wall}`: cannot create cgroup `{}` on a read-only mount", path.display())]
+    ReadOnly {
+        /// The wall.
+        wall: Wall,
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The group in which the box would be made is frozen; its processes would never run.
+    #[error("cannot build the wall `{wall}`: the parent cgroup `{}` is frozen", path.display())]
+    Frozen {
+        /// The wall.
+        wall: Wall,
+        /// The parent.
+        path: PathBuf,
+    },
+    /// v2: the new group cannot hold processes with controllers.
+    #[error("cannot build the wall `{wall}`: cgroup `{}` is of type `{kind}`, not `domain`", path.display())]
+    NotDomain {
+        /// The wall.
+        wall: Wall,
+        /// The directory.
+        path: PathBuf,
+        /// Its `cgroup.type`.
+        kind: String,
+    },
+    /// A directory cannot be made for another reason.
+    #[error("cannot build the wall `{wall}`: cannot create cgroup `{}`", path.display())]
+    Create {
+        /// The wall.
+        wall: Wall,
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A limit cannot be set because the group is in use.
+    #[error("cannot set the limit `{value}` of the wall `{wall}` in `{}`: the cgroup is busy", path.display())]
+    Busy {
+        /// The wall.
+        wall: Wall,
+        /// The file.
+        path: PathBuf,
+        /// The value.
+        value: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A limit cannot be set.
+    #[error("cannot set the limit `{value}` of the wall `{wall}` in `{}`", path.display())]
+    Limit {
+        /// The wall.
+        wall: Wall,
+        /// The file.
+        path: PathBuf,
+        /// The value.
+        value: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A limit was set but reads back as another one.
+    #[error("the limit of the wall `{wall}` in `{}` reads back as `{read}`, not as `{wrote}`", path.display())]
+    Readback {
+        /// The wall.
+        wall: Wall,
+        /// The file.
+        path: PathBuf,
+        /// The value that was written.
+        wrote: String,
+        /// The value that is in force.
+        read: String,
+    },
+    /// Transfer rates were asked for, but no block device was found that they could apply to.
+    #[error("cannot build the wall `io`: the box's files lie on no block device")]
+    NoDevice,
+    /// The descriptor by which a process joins the box cannot be opened, or joining failed.
+    #[error("cannot join cgroup by `{}`", path.display())]
+    Join {
+        /// The `cgroup.procs`.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A process is not in the box although it must be.
+    #[error("process {pid} is in cgroup `{found}`, not in `{expected}`")]
+    NotMember {
+        /// The process.
+        pid: i32,
+        /// The line of `/proc/PID/cgroup` that must be there.
+        expected: String,
+        /// The line that is there; empty if none is.
+        found: String,
+    },
+    /// A notification about memory cannot be set up.
+    #[error("cannot watch `{}`", path.display())]
+    Watch {
+        /// The file to be watched.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A process of the box cannot be killed.
+    #[error("cannot kill process {pid} of `{}`", path.display())]
+    Kill {
+        /// The process.
+        pid: i32,
+        /// The cgroup.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Processes are still in the box when they must be gone.
+    #[error("cgroup `{}` still holds {}", path.display(), left.join(", "))]
+    NotEmpty {
+        /// The cgroup.
+        path: PathBuf,
+        /// What is left: `pid (command)`.
+        left: Vec<String>,
+    },
+    /// An empty cgroup cannot be removed.
+    #[error("cannot remove cgroup `{}`", path.display())]
+    Remove {
+        /// The cgroup.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
 }
 
 impl CgroupError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
-        None
+        match self {
+            Self::ControllerMissing { wall, controller } => Some(format!(
+                "boot with `cgroup_enable={controller}` or mount its hierarchy, or {}",
+                allow_degraded(*wall)
+            )),
+            Self::NotEnabled { wall, .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(*wall))),
+            Self::NotDelegated { wall, unified: true, .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(*wall))),
+            Self::NotDelegated { wall, unified: false, .. } => {
+                Some(format!("run testbox as root, or {}", allow_degraded(*wall)))
+            }
+            Self::ReadOnly { wall, .. } => Some(format!(
+                "in a container, pass a writable /sys/fs/cgroup (docker: `--privileged --cgroupns=private`), or {}",
+                allow_degraded(*wall)
+            )),
+            Self::Frozen { path, .. } => Some(format!("thaw `{}`, or run testbox in another cgroup", path.display())),
+            Self::NotDomain { wall, .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(*wall))),
+            Self::Create { wall, .. } | Self::Limit { wall, .. } | Self::Readback { wall, .. } => {
+                Some(allow_degraded(*wall))
+            }
+            Self::NoDevice => Some("leave out `--io-read` and `--io-write`, or pass `--allow-degraded io`".to_owned()),
+            Self::Exists { .. } | Self::Busy { .. } | Self::NotEmpty { .. } | Self::Remove { .. } => {
+                Some("run `testbox gc`, which removes what dead runs left".to_owned())
+            }
+            _ => None,
+        }
     }
+}
+
+impl CgroupError {
+    /// Names another wall as the one that cannot be built, where several need the same directory.
+    pub(crate) fn blame(&mut self, other: Wall) {
+        match self {
+            Self::ControllerMissing { wall, .. }
+            | Self::NotEnabled { wall, .. }
+            | Self::NotDelegated { wall, .. }
+            | Self::ReadOnly { wall, .. }
+            | Self::Frozen { wall, .. }
+            | Self::NotDomain { wall, .. }
+            | Self::Create { wall, .. } => *wall = other,
+            _ => {}
+        }
+    }
+}
+
+const DELEGATE: &str = "start testbox as the only process of a delegated group: \
+    `systemd-run --user --scope -p Delegate=yes testbox run ...` (as root without `--user`; \
+    in a service: `Delegate=yes` and `DelegateSubgroup=main`)";
+
+fn allow_degraded(wall: Wall) -> String {
+    format!("accept a weaker guard with `--allow-degraded {wall}`")
 }

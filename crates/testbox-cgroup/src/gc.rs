@@ -1,8 +1,16 @@
 //! Garbage collection: removes the groups of boxes whose owner died, and touches nothing else.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use crate::{CgroupError, Host};
+use crate::delegation::SUPERVISOR_PREFIX;
+use crate::group::BoxGroup;
+use crate::host::Hierarchy;
+use crate::{BoxId, CgroupError, Host, box_id};
+
+/// How long one box may take to go away.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a garbage collection did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +26,76 @@ pub struct GcReport {
 /// # Errors
 /// The own boot id cannot be read. A group that cannot be removed is no error: it is in `kept` with the reason.
 pub fn gc(host: &Host) -> Result<GcReport, CgroupError> {
-    let _ = host;
-    unimplemented!()
+    let boot = box_id::boot_tag(host.root())?;
+    let mut report = GcReport::default();
+    for (id, found) in boxes(host) {
+        match reason_to_keep(host, &id, &boot) {
+            Some(reason) => report.kept.extend(found.into_iter().map(|(_, path)| (path, reason.clone()))),
+            None => collect(host, found, &mut report),
+        }
+    }
+    for (id, path) in leaves(host) {
+        if reason_to_keep(host, &id, &boot).is_none() && (host.kernel.rmdir)(&path).is_ok() {
+            report.removed.push(path);
+        }
+    }
+    Ok(report)
+}
+
+fn reason_to_keep(host: &Host, id: &BoxId, boot: &str) -> Option<String> {
+    if id.boot != boot {
+        Some("it belongs to another boot or to another pid namespace".to_owned())
+    } else if id.owner_alive(host.root()) {
+        Some(format!("its owner, process {}, is running", id.pid))
+    } else {
+        None
+    }
+}
+
+fn collect(host: &Host, found: Vec<(&Hierarchy, PathBuf)>, report: &mut GcReport) {
+    let mut group = BoxGroup::empty(host);
+    for (hierarchy, path) in found {
+        group.adopt(hierarchy, path);
+    }
+    let result = group.kill().and_then(|()| group.remove(Instant::now() + PATIENCE));
+    let (gone, left): (Vec<_>, Vec<_>) = group.paths().into_iter().partition(|path| !path.exists());
+    let reason = result.err().map(|error| error.to_string()).unwrap_or_default();
+    report.removed.extend(gone);
+    report.kept.extend(left.into_iter().map(|path| (path, reason.clone())));
+}
+
+/// The directories of boxes, by box.
+fn boxes(host: &Host) -> BTreeMap<BoxId, Vec<(&Hierarchy, PathBuf)>> {
+    let mut boxes: BTreeMap<BoxId, Vec<(&Hierarchy, PathBuf)>> = BTreeMap::new();
+    for hierarchy in host.hierarchies() {
+        for (name, path) in named(&hierarchy.mount_point) {
+            if let Ok(id) = name.parse() {
+                boxes.entry(id).or_default().push((hierarchy, path));
+            }
+        }
+    }
+    boxes
+}
+
+/// The leaves that supervisors moved into; nobody in them is ever killed.
+fn leaves(host: &Host) -> Vec<(BoxId, PathBuf)> {
+    let unified = host.hierarchies().iter().filter(|hierarchy| hierarchy.unified);
+    let named = unified.flat_map(|hierarchy| named(&hierarchy.mount_point));
+    let id = |name: &str| format!("testbox-{}", name.strip_prefix(SUPERVISOR_PREFIX)?).parse().ok();
+    named.filter_map(|(name, path)| Some((id(&name)?, path))).collect()
+}
+
+/// All groups below a mount point with their names; those that cannot be read hold nothing of ours.
+fn named(mount_point: &Path) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    let mut open = vec![mount_point.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs_err::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+                open.push(entry.path());
+            }
+        }
+    }
+    found
 }

@@ -1,17 +1,56 @@
 //! The cgroups of one box behind one type, whatever the hierarchies are.
 
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use testbox_model::WallReport;
 
-use crate::{BoxId, CgroupError, Counters, Demand, Host, Usage};
+use crate::counting::Gauges;
+use crate::host::Hierarchy;
+use crate::kernel::Kernel;
+use crate::{BoxId, CgroupError, Counters, Demand, Host, Usage, counting, create, place};
 
 /// The cgroups of one box: one directory in each hierarchy that guards or counts something, none in degraded mode.
+///
+/// Dropping it leaves the directories: they live as long as the box, see [`BoxGroup::remove`].
 #[derive(Debug)]
 pub struct BoxGroup {
-    walls: Vec<WallReport>,
+    pub(crate) root: PathBuf,
+    pub(crate) kernel: Kernel,
+    pub(crate) directories: Vec<Directory>,
+    pub(crate) parts: Parts,
+    pub(crate) gauges: Gauges,
+    pub(crate) walls: Vec<WallReport>,
+    /// Refused forks at the moment when testbox itself forbade every fork, to kill the box.
+    pub(crate) refused_before_kill: OnceLock<u64>,
+}
+
+/// One directory of a box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Directory {
+    pub(crate) path: PathBuf,
+    pub(crate) unified: bool,
+    /// The controllers field of `/proc/PID/cgroup`.
+    pub(crate) key: String,
+    /// The path field of `/proc/PID/cgroup`.
+    pub(crate) group_path: String,
+}
+
+/// Where one controller of a box is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) path: PathBuf,
+    pub(crate) unified: bool,
+}
+
+/// The controllers of a box.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) memory: Option<Part>,
+    pub(crate) pids: Option<Part>,
+    pub(crate) cpu: Option<Part>,
+    pub(crate) cpuacct: Option<Part>,
+    pub(crate) io: Option<Part>,
 }
 
 impl BoxGroup {
@@ -20,17 +59,21 @@ impl BoxGroup {
     /// # Errors
     /// A wall cannot be built and is not in `demand.allow_degraded`; nothing is left then.
     pub fn create(host: &Host, id: &BoxId, demand: &Demand) -> Result<Self, CgroupError> {
-        let _ = (host, id, demand);
-        unimplemented!()
+        create::create(host, id, demand)
     }
 
     /// The directories of a box that exist already, to kill and remove them: for the process that survives the owner.
-    ///
-    /// # Errors
-    /// A directory cannot be read.
-    pub fn find(host: &Host, id: &BoxId) -> Result<Option<Self>, CgroupError> {
-        let _ = (host, id);
-        unimplemented!()
+    /// Limits and walls are not known then.
+    pub fn find(host: &Host, id: &BoxId) -> Option<Self> {
+        let mut group = Self::empty(host);
+        let name = id.to_string();
+        for hierarchy in host.hierarchies() {
+            let paths = place::parents(hierarchy).into_iter().map(|parent| parent.join(&name));
+            for path in paths.filter(|path| path.is_dir()) {
+                group.adopt(hierarchy, path);
+            }
+        }
+        (!group.directories.is_empty()).then_some(group)
     }
 
     /// What stands of the walls memory, pids, cpu and io.
@@ -38,94 +81,68 @@ impl BoxGroup {
         &self.walls
     }
 
-    /// The directories, outermost first.
+    /// The directories, one for each hierarchy.
     pub fn paths(&self) -> Vec<PathBuf> {
-        unimplemented!()
-    }
-
-    /// Write-only descriptors of `cgroup.procs` of each directory: a single-threaded child that writes `0` to each of
-    /// them is in the box. Close-on-exec.
-    ///
-    /// # Errors
-    /// A file cannot be opened.
-    pub fn attach_fds(&self) -> Result<Vec<OwnedFd>, CgroupError> {
-        unimplemented!()
-    }
-
-    /// What `/proc/PID/cgroup` of a member shows: (controllers field, path) of each hierarchy.
-    pub fn membership(&self) -> Vec<(String, String)> {
-        unimplemented!()
-    }
-
-    /// Compares `/proc/PID/cgroup` below `root` with [`BoxGroup::membership`].
-    ///
-    /// # Errors
-    /// The process is gone or is not in one of the directories.
-    pub fn verify_member(&self, root: &Path, pid: i32) -> Result<(), CgroupError> {
-        let _ = (root, pid);
-        unimplemented!()
+        self.directories.iter().map(|directory| directory.path.clone()).collect()
     }
 
     /// A cheap sample: three reads of open files.
     pub fn usage(&self) -> Usage {
-        unimplemented!()
+        self.gauges.read()
     }
 
     /// Everything that the kernel counted so far; call it before [`BoxGroup::remove`].
     pub fn counters(&self) -> Counters {
-        unimplemented!()
+        counting::counters(self)
     }
 
-    /// A descriptor that becomes readable when the kernel meets the memory limit and kills. Non-blocking; reading up to
-    /// 4096 bytes clears it. `None` without a memory group.
-    ///
-    /// # Errors
-    /// The notification cannot be set up.
-    pub fn oom_event_fd(&self) -> Result<Option<OwnedFd>, CgroupError> {
-        unimplemented!()
+    /// A box without directories.
+    pub(crate) fn empty(host: &Host) -> Self {
+        Self {
+            root: host.root().to_owned(),
+            kernel: host.kernel,
+            directories: Vec::new(),
+            parts: Parts::default(),
+            gauges: Gauges::default(),
+            walls: Vec::new(),
+            refused_before_kill: OnceLock::new(),
+        }
     }
 
-    /// A descriptor that becomes readable when the memory in use crosses `bytes`, up or down. `None` on v2, which has no
-    /// such notification.
-    ///
-    /// # Errors
-    /// The notification cannot be set up.
-    pub fn memory_threshold_fd(&self, bytes: u64) -> Result<Option<OwnedFd>, CgroupError> {
-        let _ = bytes;
-        unimplemented!()
+    /// Takes a directory that exists already.
+    pub(crate) fn adopt(&mut self, hierarchy: &Hierarchy, path: PathBuf) {
+        for (controller, file) in [("memory", "memory.stat"), ("pids", "pids.max")] {
+            if path.join(file).exists() {
+                *self.parts.of(controller) = Some(Part { path: path.clone(), unified: hierarchy.unified });
+            }
+        }
+        self.directories.push(Directory::new(hierarchy, path));
     }
+}
 
-    /// Pids of the processes in the box, ascending.
-    ///
-    /// # Errors
-    /// A directory cannot be read.
-    pub fn processes(&self) -> Result<Vec<i32>, CgroupError> {
-        unimplemented!()
+impl Directory {
+    pub(crate) fn new(hierarchy: &Hierarchy, path: PathBuf) -> Self {
+        let group_path = hierarchy.group_path(&path);
+        Self { path, unified: hierarchy.unified, key: hierarchy.key.clone(), group_path }
     }
+}
 
-    /// Whether no process is in the box.
-    ///
-    /// # Errors
-    /// A directory cannot be read.
-    pub fn is_empty(&self) -> Result<bool, CgroupError> {
-        unimplemented!()
+impl Part {
+    /// How reports name the interface.
+    pub(crate) fn version(&self) -> &'static str {
+        if self.unified { "v2" } else { "v1" }
     }
+}
 
-    /// Kills every process in the box, fork chains too.
-    ///
-    /// # Errors
-    /// A process cannot be signalled, or the box does not become empty within 5 seconds.
-    pub fn kill(&self) -> Result<(), CgroupError> {
-        unimplemented!()
-    }
-
-    /// Waits until the box is empty, gives its memory back and removes the directories; those that are gone already are
-    /// fine.
-    ///
-    /// # Errors
-    /// Something is left at `deadline`; the error names it.
-    pub fn remove(&self, deadline: Instant) -> Result<(), CgroupError> {
-        let _ = deadline;
-        unimplemented!()
+impl Parts {
+    /// The place of a controller, by the kernel's name.
+    pub(crate) fn of(&mut self, controller: &str) -> &mut Option<Part> {
+        match controller {
+            "memory" => &mut self.memory,
+            "pids" => &mut self.pids,
+            "cpu" => &mut self.cpu,
+            "cpuacct" => &mut self.cpuacct,
+            _ => &mut self.io,
+        }
     }
 }

@@ -9,11 +9,28 @@
 
 mod box_id;
 mod counters;
+mod counting;
+mod create;
+mod delegation;
 mod demand;
 mod error;
+mod events;
+#[cfg(test)]
+mod fake;
 mod gc;
 mod group;
 mod host;
+mod kernel;
+mod kill;
+mod limits;
+mod membership;
+mod mountinfo;
+mod place;
+mod proc_cgroup;
+mod processes;
+mod remove;
+mod wait;
+mod walls;
 
 pub use box_id::BoxId;
 pub use counters::{Counters, Usage};

@@ -1,0 +1,139 @@
+//! Builds the directories of a box, all or none, and decides what may be missing.
+
+use testbox_model::{Wall, WallReport};
+
+use crate::counting::Gauges;
+use crate::group::{BoxGroup, Directory, Part};
+use crate::host::Hierarchy;
+use crate::place::{self, Need, Placed};
+use crate::{BoxId, CgroupError, Demand, Host, limits, walls};
+
+/// See `BoxGroup::create`.
+pub(crate) fn create(host: &Host, id: &BoxId, demand: &Demand) -> Result<BoxGroup, CgroupError> {
+    let mut builder = Builder { demand, group: BoxGroup::empty(host), missing: Vec::new() };
+    match builder.build(host, &id.to_string()) {
+        Ok(()) => Ok(builder.group),
+        Err(error) => {
+            builder.undo();
+            Err(error)
+        }
+    }
+}
+
+struct Builder<'a> {
+    demand: &'a Demand,
+    group: BoxGroup,
+    /// What could not be built, and why; only optional needs.
+    missing: Vec<(Need, String)>,
+}
+
+impl Builder<'_> {
+    fn build(&mut self, host: &Host, name: &str) -> Result<(), CgroupError> {
+        let needs = self.present(host, needs(host, self.demand))?;
+        for hierarchy in host.hierarchies() {
+            let mut here: Vec<Need> = needs.iter().copied().filter(|need| hierarchy.has(need.controller)).collect();
+            here.sort_by_key(|need| need.optional);
+            if !here.is_empty() {
+                self.place(hierarchy, name, &here)?;
+            }
+        }
+        for wall in walls::GUARDED {
+            let report = self.raise(wall)?;
+            self.group.walls.push(report);
+        }
+        self.group.gauges = Gauges::open(&self.group.parts);
+        Ok(())
+    }
+
+    /// The needs whose controller is mounted somewhere.
+    fn present(&mut self, host: &Host, needs: Vec<Need>) -> Result<Vec<Need>, CgroupError> {
+        let (present, absent): (Vec<_>, Vec<_>) =
+            needs.into_iter().partition(|need| host.hierarchy_of(need.controller).is_some());
+        for need in absent {
+            self.miss(need, CgroupError::ControllerMissing { wall: need.wall, controller: need.controller })?;
+        }
+        Ok(present)
+    }
+
+    fn place(&mut self, hierarchy: &Hierarchy, name: &str, needs: &[Need]) -> Result<(), CgroupError> {
+        let Placed { path, missing } = match place::make(self.group.kernel, hierarchy, name, needs) {
+            Ok(placed) => placed,
+            Err(error) if needs.iter().all(|need| need.optional) => return Ok(self.miss_all(needs, error)),
+            Err(error) => return Err(error),
+        };
+        for need in needs.iter().filter(|need| missing.iter().all(|(other, _)| other != *need)) {
+            *self.group.parts.of(need.controller) = Some(Part { path: path.clone(), unified: hierarchy.unified });
+        }
+        if hierarchy.unified {
+            // CPU time is counted in every unified group, whatever its controllers.
+            self.group.parts.cpuacct = Some(Part { path: path.clone(), unified: true });
+        }
+        self.group.directories.push(Directory::new(hierarchy, path));
+        self.missing.extend(missing.iter().map(|(need, error)| (*need, walls::reason(error))));
+        Ok(())
+    }
+
+    /// Sets the limits of one wall and says what stands of it.
+    fn raise(&self, wall: Wall) -> Result<WallReport, CgroupError> {
+        if !walls::is_wanted(wall, self.demand) {
+            return Ok(self.with_counter_note(wall, walls::off(wall)));
+        }
+        if let Some((_, reason)) = self.missing.iter().find(|(need, _)| need.wall == wall && !need.is_counter()) {
+            return Ok(walls::degraded(wall, reason));
+        }
+        match limits::apply(&self.group, wall, self.demand) {
+            Ok(report) => Ok(self.with_counter_note(wall, report)),
+            Err(error) if self.demand.allow_degraded.contains(&wall) => {
+                Ok(walls::degraded(wall, &walls::reason(&error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// No wall depends on counting CPU time, but the idle timeout does: its absence must be told.
+    fn with_counter_note(&self, wall: Wall, report: WallReport) -> WallReport {
+        match self.missing.iter().find(|(need, _)| need.wall == wall && need.is_counter()) {
+            Some((_, reason)) => report.with_note(format!("CPU time is not counted: {reason}")),
+            None => report,
+        }
+    }
+
+    fn miss(&mut self, need: Need, error: CgroupError) -> Result<(), CgroupError> {
+        if !need.optional {
+            return Err(error);
+        }
+        self.missing.push((need, walls::reason(&error)));
+        Ok(())
+    }
+
+    fn miss_all(&mut self, needs: &[Need], mut error: CgroupError) {
+        for need in needs {
+            error.blame(need.wall);
+            self.missing.push((*need, walls::reason(&error)));
+        }
+    }
+
+    fn undo(&self) {
+        for directory in self.group.directories.iter().rev() {
+            // Nothing ever ran in it; should even this fail, `gc` finds it by its name.
+            let _ = (self.group.kernel.rmdir)(&directory.path);
+        }
+    }
+}
+
+/// What a box needs on this host. CPU time is counted by a v1 hierarchy of its own, but no wall depends on it.
+fn needs(host: &Host, demand: &Demand) -> Vec<Need> {
+    let need = |wall, controller| Need { wall, controller, optional: demand.allow_degraded.contains(&wall) };
+    let io = if host.hierarchy_of("blkio").is_some() { "blkio" } else { "io" };
+    let mut needs = vec![need(Wall::Memory, "memory"), need(Wall::Pids, "pids")];
+    if demand.cpus.is_some() {
+        needs.push(need(Wall::Cpu, "cpu"));
+    }
+    if demand.io.is_some() {
+        needs.push(need(Wall::Io, io));
+    }
+    if host.hierarchy_of(place::COUNTER).is_some() {
+        needs.push(Need { wall: Wall::Cpu, controller: place::COUNTER, optional: true });
+    }
+    needs
+}

@@ -1,0 +1,44 @@
+//! Who is in a box: the way in, and the proof that somebody is.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use crate::group::BoxGroup;
+use crate::{CgroupError, kernel, proc_cgroup};
+
+impl BoxGroup {
+    /// Write-only descriptors of `cgroup.procs` of each directory: a single-threaded child that writes `0` to each of
+    /// them is in the box. Close-on-exec.
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub fn attach_fds(&self) -> Result<Vec<OwnedFd>, CgroupError> {
+        let open =
+            |path: std::path::PathBuf| kernel::open_write(&path).map_err(|source| CgroupError::Join { path, source });
+        self.directories.iter().map(|directory| open(directory.path.join("cgroup.procs"))).collect()
+    }
+
+    /// What `/proc/PID/cgroup` of a member shows: (controllers field, path) of each hierarchy.
+    pub fn membership(&self) -> Vec<(String, String)> {
+        self.directories.iter().map(|directory| (directory.key.clone(), directory.group_path.clone())).collect()
+    }
+
+    /// Compares `/proc/PID/cgroup` below `root` with [`BoxGroup::membership`].
+    ///
+    /// # Errors
+    /// The process is gone or is not in one of the directories.
+    pub fn verify_member(&self, root: &Path, pid: i32) -> Result<(), CgroupError> {
+        let path = root.join(format!("proc/{pid}/cgroup"));
+        let text = kernel::read(&path).map_err(|source| CgroupError::Read { path: path.clone(), source })?;
+        let lines = proc_cgroup::parse(&text).map_err(|text| CgroupError::Malformed { path, text })?;
+        for directory in &self.directories {
+            let found = lines.iter().find(|line| line.controllers == directory.key).map(|line| line.path.as_str());
+            if found != Some(&directory.group_path) {
+                let expected = format!("{}:{}", directory.key, directory.group_path);
+                let found = found.map(|path| format!("{}:{path}", directory.key)).unwrap_or_default();
+                return Err(CgroupError::NotMember { pid, expected, found });
+            }
+        }
+        Ok(())
+    }
+}
