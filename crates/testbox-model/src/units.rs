@@ -154,7 +154,7 @@ impl fmt::Display for Duration {
         let seconds = (self.ms % 60_000) as f64 / 1000.0;
         match (hours, minutes) {
             (0, 0) if self.ms < 1000 => write!(f, "{} ms", self.ms),
-            (0, 0) if self.ms % 1000 == 0 => write!(f, "{seconds:.0} s"),
+            (0, 0) if self.ms.is_multiple_of(1000) => write!(f, "{seconds:.0} s"),
             (0, 0) => write!(f, "{seconds:.1} s"),
             (0, m) if seconds == 0.0 => write!(f, "{m} min"),
             (0, m) => write!(f, "{m} min {seconds:.0} s"),

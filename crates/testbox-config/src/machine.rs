@@ -1,0 +1,148 @@
+//! What this machine has: the bound of every limit and the source of the derived ones.
+
+use std::path::Path;
+
+use fs_err as fs;
+
+use crate::ConfigError;
+
+/// The machine's memory, CPUs and kernel bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// Memory that testbox could give away at all, in bytes: the machine's, or the tighter limit of an enclosing cgroup.
+    pub memory_total_bytes: u64,
+    /// Memory that is free or can be reclaimed now, in bytes; at most the total.
+    pub memory_available_bytes: u64,
+    /// Swap of the machine, in bytes.
+    pub swap_total_bytes: u64,
+    /// CPUs that are online.
+    pub cpus: u32,
+    /// Open files that a process may have: the hard limit of testbox itself.
+    pub nofile_max: u64,
+    /// Processes and threads that the kernel can number.
+    pub pids_max: u64,
+}
+
+impl Machine {
+    /// Reads `proc` and `sys` below `root` (`/` outside tests).
+    ///
+    /// `enclosing_limit_bytes` is the tightest memory limit of the cgroups that testbox runs in, if there is one: in a
+    /// container it is the machine that counts.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] where a file cannot be read, [`ConfigError::Machine`] where it lacks what is expected.
+    pub fn read(root: &Path, enclosing_limit_bytes: Option<u64>) -> Result<Self, ConfigError> {
+        let meminfo = Report::read(root, "proc/meminfo")?;
+        let bound = |bytes: u64| bytes.min(enclosing_limit_bytes.unwrap_or(u64::MAX));
+        let total = bound(meminfo.kib("MemTotal:")?);
+        Ok(Self {
+            memory_total_bytes: total,
+            memory_available_bytes: meminfo.kib("MemAvailable:")?.min(total),
+            swap_total_bytes: meminfo.kib("SwapTotal:")?,
+            cpus: Report::read(root, "sys/devices/system/cpu/online")?.cpus()?,
+            nofile_max: Report::read(root, "proc/self/limits")?.hard_nofile()?,
+            pids_max: Report::read(root, "proc/sys/kernel/pid_max")?.number()?,
+        })
+    }
+}
+
+/// One text file of the kernel.
+struct Report {
+    path: String,
+    text: String,
+}
+
+impl Report {
+    fn read(root: &Path, path: &str) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(root.join(path)).map_err(ConfigError::Read)?;
+        Ok(Self { path: root.join(path).display().to_string(), text })
+    }
+
+    /// The value of a line like `MemTotal:  123 kB`, in bytes.
+    fn kib(&self, key: &'static str) -> Result<u64, ConfigError> {
+        let line = self.text.lines().find_map(|line| line.strip_prefix(key));
+        let number = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        number.map(|kib| kib.saturating_mul(1024)).ok_or_else(|| self.lacks(key))
+    }
+
+    /// The CPUs of a list like `0-3,8`.
+    fn cpus(&self) -> Result<u32, ConfigError> {
+        let count = |range: &str| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            Some(last.parse::<u32>().ok()?.checked_sub(first.parse().ok()?)?.saturating_add(1))
+        };
+        let counts: Option<Vec<u32>> = self.text.trim().split(',').map(count).collect();
+        counts.map(|counts| counts.iter().sum()).ok_or_else(|| self.lacks("a list of CPUs"))
+    }
+
+    /// The hard limit in the line `Max open files  1024  4096  files`.
+    fn hard_nofile(&self) -> Result<u64, ConfigError> {
+        const KEY: &str = "Max open files";
+        let line = self.text.lines().find_map(|line| line.strip_prefix(KEY));
+        let hard = line.and_then(|rest| rest.split_whitespace().nth(1)).ok_or_else(|| self.lacks(KEY))?;
+        if hard == "unlimited" { Ok(u64::MAX) } else { hard.parse().map_err(|_| self.lacks(KEY)) }
+    }
+
+    fn number(&self) -> Result<u64, ConfigError> {
+        self.text.trim().parse().map_err(|_| self.lacks("a number"))
+    }
+
+    fn lacks(&self, what: &'static str) -> ConfigError {
+        ConfigError::Machine { path: self.path.clone(), what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(meminfo: &str) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("proc/meminfo", meminfo),
+            ("sys/devices/system/cpu/online", "0-3,8\n"),
+            ("proc/self/limits", "Max open files            1024                 524288               files\n"),
+            ("proc/sys/kernel/pid_max", "4194304\n"),
+        ] {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    const MEMINFO: &str = "MemTotal:  8388608 kB\nMemFree: 1 kB\nMemAvailable: 6291456 kB\nSwapTotal: 1024 kB\n";
+
+    #[test]
+    fn reads_what_the_kernel_says() {
+        let machine = Machine::read(tree(MEMINFO).path(), None).unwrap();
+        let expected = Machine {
+            memory_total_bytes: 8 << 30,
+            memory_available_bytes: 6 << 30,
+            swap_total_bytes: 1 << 20,
+            cpus: 5,
+            nofile_max: 524_288,
+            pids_max: 4_194_304,
+        };
+        assert_eq!(machine, expected);
+    }
+
+    #[test]
+    fn an_enclosing_cgroup_is_the_machine_that_counts() {
+        let machine = Machine::read(tree(MEMINFO).path(), Some(4 << 30)).unwrap();
+        assert_eq!((machine.memory_total_bytes, machine.memory_available_bytes), (4 << 30, 4 << 30));
+    }
+
+    #[test]
+    fn a_missing_line_is_named_with_its_file() {
+        let root = tree("MemTotal: 1 kB\n");
+        let error = Machine::read(root.path(), None).unwrap_err().to_string();
+        assert!(error.contains("proc/meminfo") && error.contains("MemAvailable:"), "{error}");
+    }
+
+    #[test]
+    fn reads_this_machine() {
+        let machine = Machine::read(Path::new("/"), None).unwrap();
+        assert!(machine.cpus >= 1 && machine.memory_available_bytes <= machine.memory_total_bytes);
+    }
+}

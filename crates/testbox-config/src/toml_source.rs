@@ -1,0 +1,197 @@
+//! A TOML file into a layer: each value with its line, each mistake with its place.
+
+use std::ops::Range;
+use std::path::Path;
+
+use testbox_model::Origin;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::layer::{Key, Scope};
+use crate::slot::{Raw, RawItem};
+use crate::{ConfigError, Layer, Place};
+
+/// A text with what errors and origins call it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) kind: Kind<'a>,
+    pub(crate) text: &'a str,
+}
+
+/// The kind of a TOML file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind<'a> {
+    /// `testbox.toml`, or a section of `pyproject.toml`.
+    Project(&'a Path),
+    /// A policy of the user.
+    PolicyFile(&'a Path),
+    /// A policy that is compiled in.
+    Policy(&'a str),
+}
+
+impl Source<'_> {
+    /// The settings in the table at `section` (none: the whole file); `None` where there are none.
+    pub(crate) fn read(&self, section: &[&str]) -> Result<Option<Layer>, ConfigError> {
+        let root = DeTable::parse(self.text).map_err(|error| ConfigError::Toml {
+            file: self.file(),
+            line: error.span().map_or(1, |span| self.line(&span)),
+            message: error.message().to_owned(),
+        })?;
+        let Some(table) = self.section(root.get_ref(), section)? else { return Ok(None) };
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let mut layer = Layer::default();
+        for (key, value) in &entries {
+            self.entry(&mut layer, key.get_ref(), &key.span(), value)?;
+        }
+        Ok((!entries.is_empty()).then_some(layer))
+    }
+
+    fn section<'t, 'i>(&self, root: &'t DeTable<'i>, section: &[&str]) -> Result<Option<&'t DeTable<'i>>, ConfigError> {
+        let mut table = root;
+        for name in section {
+            let Some(value) = table.get(*name) else { return Ok(None) };
+            table = value.get_ref().as_table().ok_or_else(|| ConfigError::Toml {
+                file: self.file(),
+                line: self.line(&value.span()),
+                message: format!("`{}` is not a table", section.join(".")),
+            })?;
+        }
+        Ok(Some(table))
+    }
+
+    fn entry(
+        &self,
+        layer: &mut Layer,
+        name: &str,
+        span: &Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), ConfigError> {
+        let line = self.line(span);
+        let Some(key) = Key::find(name) else {
+            let names = Layer::KEYS.iter().map(|key| key.name);
+            let nearest = testbox_model::nearest(&name.replace('_', "-"), names);
+            return Err(ConfigError::UnknownKey { file: self.file(), line, key: name.to_owned(), nearest });
+        };
+        self.check_scope(key, line)?;
+        layer.set(key.name, self.raw(key, line, value)?).map(drop)
+    }
+
+    fn check_scope(&self, key: Key, line: usize) -> Result<(), ConfigError> {
+        let misplaced =
+            |kind, instead| ConfigError::MisplacedKey { file: self.file(), line, key: key.name, kind, instead };
+        match (self.kind, key.scope) {
+            (_, Scope::Anywhere | Scope::Files) => Ok(()),
+            (Kind::Project(_), Scope::Project) | (Kind::PolicyFile(_) | Kind::Policy(_), Scope::Policy) => Ok(()),
+            (Kind::Project(_), Scope::Policy) => {
+                Err(misplaced("project file", "it belongs to the person at the terminal, so use the flag"))
+            }
+            (Kind::PolicyFile(_) | Kind::Policy(_), Scope::Project) => {
+                Err(misplaced("policy", "it belongs to one project, so use the flag or the project file"))
+            }
+        }
+    }
+
+    fn raw(&self, key: Key, line: usize, value: &Spanned<DeValue<'_>>) -> Result<Raw, ConfigError> {
+        let origin = self.origin(line);
+        let (items, is_list) = match value.get_ref() {
+            DeValue::Array(array) => {
+                let items = array.iter().map(|item| self.item(key, item)).collect::<Result<_, _>>()?;
+                (items, true)
+            }
+            _ => (vec![self.item(key, value)?], false),
+        };
+        Ok(Raw { origin, items, is_list })
+    }
+
+    fn item(&self, key: Key, value: &Spanned<DeValue<'_>>) -> Result<RawItem, ConfigError> {
+        let origin = self.origin(self.line(&value.span()));
+        let wrong = |found| ConfigError::WrongKind {
+            place: Place::new(origin.clone(), key.name),
+            found,
+            wanted: "text, a number, true or false, or a list of these where the key takes several",
+        };
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.to_string(),
+            DeValue::Float(number) => number.to_string(),
+            DeValue::Boolean(switch) => switch.to_string(),
+            DeValue::Datetime(_) => return Err(wrong("date or time")),
+            DeValue::Array(_) => return Err(wrong("list in a list")),
+            DeValue::Table(_) => return Err(wrong("table")),
+        };
+        Ok(RawItem { text, origin })
+    }
+
+    fn origin(&self, line: usize) -> Origin {
+        match self.kind {
+            Kind::Project(path) => Origin::ProjectFile { path: path.to_owned(), line },
+            Kind::PolicyFile(path) => Origin::Policy(format!("{}:{line}", path.display())),
+            Kind::Policy(name) => Origin::Policy(name.to_owned()),
+        }
+    }
+
+    fn file(&self) -> String {
+        match self.kind {
+            Kind::Project(path) | Kind::PolicyFile(path) => path.display().to_string(),
+            Kind::Policy(name) => format!("policy {name}"),
+        }
+    }
+
+    fn line(&self, span: &Range<usize>) -> usize {
+        self.text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count() + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Layer>, ConfigError> {
+        Source { kind: Kind::Project(Path::new("testbox.toml")), text }.read(&[])
+    }
+
+    #[test]
+    fn each_value_knows_its_line() {
+        let layer =
+            read("# limits\nmemory = \"2G\"\npids = 1_000\nro = [\n  \"/a\",\n  \"/b\",\n]\n").unwrap().unwrap();
+        let line = |line| Origin::ProjectFile { path: "testbox.toml".into(), line };
+        assert_eq!(layer.memory.unwrap().origin, line(2));
+        assert_eq!(layer.pids.unwrap().value.value.0, 1000);
+        let ro: Vec<Origin> = layer.ro.unwrap().into_iter().map(|item| item.origin).collect();
+        assert_eq!(ro, [line(5), line(6)]);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_file_line_key_and_nearest() {
+        for (text, message) in [
+            ("\nmemry = 1", "testbox.toml:2: unknown key `memry`; did you mean `memory`?"),
+            ("io_read = 1", "testbox.toml:1: unknown key `io_read`; did you mean `io-read`?"),
+            ("xyzzy = 1", "testbox.toml:1: unknown key `xyzzy`"),
+            ("memory = \"2 gigs\"", "testbox.toml:1: `memory`: `2 gigs` is not a size: accepted are a whole"),
+            ("timeout = 90", "testbox.toml:1: `timeout`: `90` is not a duration"),
+            ("pids = [1]", "testbox.toml:1: `pids` is a list: accepted is a single value"),
+            ("pids = 1e3", "testbox.toml:1: `pids`: `1e3` is not a count"),
+            ("ro = [[\"a\"]]", "testbox.toml:1: `ro` is a list in a list"),
+            ("env = { A = \"b\" }", "testbox.toml:1: `env` is a table"),
+            ("timeout = 07:32:00", "testbox.toml:1: `timeout` is a date or time"),
+            ("write = \"yes\"", "did you mean `true`?"),
+            ("net = \"nnoe\"", "did you mean `none`?"),
+            ("raw-output = true", "testbox.toml:1: `raw-output` is not accepted in a project file"),
+            ("memory = ", "testbox.toml:1: "),
+            ("memory = 1\nmemory = 2", "testbox.toml:2: duplicate key"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_section_is_a_table_or_missing() {
+        let source = |text| Source { kind: Kind::Project(Path::new("pyproject.toml")), text };
+        assert!(source("[project]\nname = \"x\"").read(&["tool", "testbox"]).unwrap().is_none());
+        assert!(source("[tool.testbox]").read(&["tool", "testbox"]).unwrap().is_none());
+        assert!(source("[tool.testbox]\npids = 9").read(&["tool", "testbox"]).unwrap().is_some());
+        assert!(source("[tool]\ntestbox = 1").read(&["tool", "testbox"]).is_err());
+    }
+}
