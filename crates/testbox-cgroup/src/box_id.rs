@@ -1,7 +1,7 @@
 //! The name of a box: it says which process owns the box, so that no state file is needed.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::{CgroupError, kernel};
@@ -107,8 +107,8 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat { pid: pid.parse().ok()?, state, start_ticks: fields.nth(18)?.parse().ok()? })
 }
 
-fn read(path: &PathBuf) -> Result<String, CgroupError> {
-    kernel::read(path).map_err(|source| CgroupError::Read { path: path.clone(), source })
+fn read(path: &Path) -> Result<String, CgroupError> {
+    kernel::read(path).map_err(|source| CgroupError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -67,7 +67,6 @@ fn memory(part: &Part) -> MemoryEvidence {
     let events = part.path.join(part.pick("memory.oom_control", "memory.events"));
     let limit_hits = match part.unified {
         true => keyed(&events, "max").unwrap_or(0),
-        // Where memory and memory+swap have one limit, the kernel meets, and counts, the second first.
         false => value("memory.failcnt").unwrap_or(0) + value("memory.memsw.failcnt").unwrap_or(0),
     };
     MemoryEvidence {

@@ -58,7 +58,10 @@ impl Builder<'_> {
     fn place(&mut self, hierarchy: &Hierarchy, name: &str, needs: &[Need]) -> Result<(), CgroupError> {
         let Placed { path, missing } = match place::make(self.group.kernel, hierarchy, name, needs) {
             Ok(placed) => placed,
-            Err(error) if needs.iter().all(|need| need.optional) => return Ok(self.miss_all(needs, error)),
+            Err(error) if needs.iter().all(|need| need.optional) => {
+                self.miss_all(needs, error);
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         for need in needs.iter().filter(|need| missing.iter().all(|(other, _)| other != *need)) {
@@ -69,7 +72,7 @@ impl Builder<'_> {
             self.group.parts.cpuacct = Some(Part { path: path.clone(), unified: true });
         }
         self.group.directories.push(Directory::new(hierarchy, path));
-        self.missing.extend(missing.iter().map(|(need, error)| (*need, walls::reason(error))));
+        self.missing.extend(missing.iter().map(|(need, error)| (*need, error.with_cause())));
         Ok(())
     }
 
@@ -83,9 +86,7 @@ impl Builder<'_> {
         }
         match limits::apply(&self.group, wall, self.demand) {
             Ok(report) => Ok(self.with_counter_note(wall, report)),
-            Err(error) if self.demand.allow_degraded.contains(&wall) => {
-                Ok(walls::degraded(wall, &walls::reason(&error)))
-            }
+            Err(error) if self.demand.allow_degraded.contains(&wall) => Ok(walls::degraded(wall, &error.with_cause())),
             Err(error) => Err(error),
         }
     }
@@ -102,14 +103,14 @@ impl Builder<'_> {
         if !need.optional {
             return Err(error);
         }
-        self.missing.push((need, walls::reason(&error)));
+        self.missing.push((need, error.with_cause()));
         Ok(())
     }
 
     fn miss_all(&mut self, needs: &[Need], mut error: CgroupError) {
         for need in needs {
             error.blame(need.wall);
-            self.missing.push((*need, walls::reason(&error)));
+            self.missing.push((*need, error.with_cause()));
         }
     }
 
@@ -137,3 +138,6 @@ fn needs(host: &Host, demand: &Demand) -> Vec<Need> {
     }
     needs
 }
+
+#[cfg(test)]
+mod tests;

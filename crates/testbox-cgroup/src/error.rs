@@ -230,6 +230,14 @@ impl CgroupError {
 }
 
 impl CgroupError {
+    /// The error with its cause, in one line.
+    pub(crate) fn with_cause(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
     /// Names another wall as the one that cannot be built, where several need the same directory.
     pub(crate) fn blame(&mut self, other: Wall) {
         match self {

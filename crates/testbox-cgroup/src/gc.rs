@@ -59,7 +59,7 @@ fn collect(host: &Host, found: Vec<(&Hierarchy, PathBuf)>, report: &mut GcReport
     }
     let result = group.kill().and_then(|()| group.remove(Instant::now() + PATIENCE));
     let (gone, left): (Vec<_>, Vec<_>) = group.paths().into_iter().partition(|path| !path.exists());
-    let reason = result.err().map(|error| error.to_string()).unwrap_or_default();
+    let reason = result.err().map(|error| error.with_cause()).unwrap_or_default();
     report.removed.extend(gone);
     report.kept.extend(left.into_iter().map(|path| (path, reason.clone())));
 }
@@ -98,4 +98,83 @@ fn named(mount_point: &Path) -> Vec<(String, PathBuf)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeHost;
+
+    const DEAD: &str = "testbox-97b45cbc-4242-100";
+    const ALIVE: &str = "testbox-97b45cbc-77-190080";
+    const OTHER_BOOT: &str = "testbox-00000000-4242-100";
+
+    fn with_owner_alive(fake: &FakeHost) {
+        fake.put("proc/77/stat", "77 (testbox) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 190080 0 0");
+    }
+
+    #[test]
+    fn only_boxes_of_dead_owners_go() {
+        let fake = FakeHost::v1();
+        with_owner_alive(&fake);
+        let foreign = ["docker", "testbox", "testbox-mine", "testbox-97b45cbc-4242-100-x", "testbox-97B45CBC-4242-100"];
+        let host = fake.detect();
+        for name in foreign.iter().chain(&[DEAD, ALIVE, OTHER_BOOT]) {
+            for parent in ["pids", "memory/session/a b", "memory/elsewhere"] {
+                fake.dir(&format!("sys/fs/cgroup/{parent}"));
+                crate::fake::mkdir(&fake.root().join("sys/fs/cgroup").join(parent).join(name)).unwrap();
+            }
+        }
+        let report = gc(&host).unwrap();
+        assert_eq!(report.removed.len(), 3);
+        assert!(report.removed.iter().all(|path| path.ends_with(DEAD) && !path.exists()));
+        let kept: Vec<&str> = report.kept.iter().map(|(_, reason)| reason.as_str()).collect();
+        assert_eq!(kept[..3], ["it belongs to another boot or to another pid namespace"; 3]);
+        assert_eq!(kept[3..], ["its owner, process 77, is running"; 3]);
+        for name in foreign {
+            assert!(fake.root().join("sys/fs/cgroup/pids").join(name).exists(), "{name}");
+        }
+        assert!(gc(&host).unwrap().removed.is_empty(), "the second time there is nothing to do");
+    }
+
+    #[test]
+    fn v2_kills_by_the_kernel_and_removes_groups_below() {
+        let fake = FakeHost::v2();
+        let dead = fake.root().join("sys/fs/cgroup/user.slice").join(DEAD);
+        crate::fake::mkdir(&dead).unwrap();
+        crate::fake::mkdir(&dead.join("worker")).unwrap();
+        // A number that no process can have; only `cgroup.kill` can end it.
+        fake.put(&format!("sys/fs/cgroup/user.slice/{DEAD}/cgroup.procs"), "2147483647\n");
+        let report = gc(&fake.detect()).unwrap();
+        assert_eq!((report.removed, report.kept), (vec![dead], vec![]));
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_kept_with_the_reason() {
+        let fake = FakeHost::v1();
+        let dead = fake.root().join("sys/fs/cgroup/pids").join(DEAD);
+        crate::fake::mkdir(&dead).unwrap();
+        let mut host = fake.detect();
+        host.kernel.rmdir = |_| Err(rustix::io::Errno::PERM.into());
+        let report = gc(&host).unwrap();
+        assert_eq!(
+            report.kept,
+            [(
+                dead.clone(),
+                format!("cannot remove cgroup `{}`: Operation not permitted (os error 1)", dead.display())
+            )]
+        );
+    }
+
+    #[test]
+    fn an_empty_leaf_of_a_dead_supervisor_goes() {
+        let fake = FakeHost::v2();
+        with_owner_alive(&fake);
+        for name in ["testbox-supervisor-97b45cbc-4242-100", "testbox-supervisor-97b45cbc-77-190080"] {
+            crate::fake::mkdir(&fake.root().join("sys/fs/cgroup/user.slice").join(name)).unwrap();
+        }
+        let report = gc(&fake.detect()).unwrap();
+        assert_eq!(report.removed.len(), 1);
+        assert_eq!(fake.groups(), ["user.slice/testbox-supervisor-97b45cbc-77-190080"]);
+    }
 }

@@ -22,7 +22,7 @@ const BUFFERED_WRITES: &str = "buffered writes go through the page cache and are
 /// A limit cannot be set or reads back as another one.
 pub(crate) fn apply(group: &BoxGroup, wall: Wall, demand: &Demand) -> Result<WallReport, CgroupError> {
     let parts = &group.parts;
-    let (part, set): (_, fn(&Setter<'_>, &Demand) -> Result<WallReport, CgroupError>) = match wall {
+    let (part, set): (_, Set) = match wall {
         Wall::Memory => (&parts.memory, memory),
         Wall::Pids => (&parts.pids, pids),
         Wall::Cpu => (&parts.cpu, cpu),
@@ -33,6 +33,8 @@ pub(crate) fn apply(group: &BoxGroup, wall: Wall, demand: &Demand) -> Result<Wal
         None => Err(CgroupError::ControllerMissing { wall, controller: wall.name() }),
     }
 }
+
+type Set = fn(&Setter<'_>, &Demand) -> Result<WallReport, CgroupError>;
 
 struct Setter<'a> {
     kernel: Kernel,
@@ -47,7 +49,8 @@ fn memory(setter: &Setter<'_>, demand: &Demand) -> Result<WallReport, CgroupErro
         ("cgroup v2 memory.max", setter.set_if_there("memory.swap.max", &swap.to_string(), &same_pages)?)
     } else {
         setter.set("memory.limit_in_bytes", &limit.to_string(), &same_pages)?;
-        let both = limit.saturating_add(swap).to_string();
+        // Memory alone must be met first, because only its failures are counted (Linux 6.18): one page more for both.
+        let both = limit.saturating_add(swap.max(rustix::param::page_size() as u64)).to_string();
         let swap_is_counted = setter.set_if_there("memory.memsw.limit_in_bytes", &both, &same_pages)?;
         if swap == 0 {
             setter.set_if_there("memory.swappiness", "0", &same)?;

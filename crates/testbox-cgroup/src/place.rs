@@ -58,22 +58,23 @@ pub(crate) fn parents(hierarchy: &Hierarchy) -> Vec<PathBuf> {
 /// Makes the directory `name` below the first parent that can fulfil all needs that are not optional.
 ///
 /// # Errors
-/// The first parent's, if none can; `Exists` at once.
+/// The last parent's, if none can; `Exists` at once.
 pub(crate) fn make(kernel: Kernel, hierarchy: &Hierarchy, name: &str, needs: &[Need]) -> Result<Placed, CgroupError> {
-    let mut first = None;
+    let Need { wall, controller, .. } = needs[0];
+    if hierarchy.read_only {
+        let path = hierarchy.own.as_ref().unwrap_or(&hierarchy.mount_point).join(name);
+        return Err(CgroupError::ReadOnly { wall, path, source: Errno::ROFS.into() });
+    }
+    let path = hierarchy.mount_point.join("cgroup.subtree_control");
+    let mut last = CgroupError::NotEnabled { wall, controller, path };
     for parent in parents(hierarchy) {
         match make_below(kernel, hierarchy, &parent, name, needs) {
             Ok(placed) => return Ok(placed),
             Err(error @ CgroupError::Exists { .. }) => return Err(error),
-            Err(error) => first = first.or(Some(error)),
+            Err(error) => last = error,
         }
     }
-    let nowhere = CgroupError::NotEnabled {
-        wall: needs[0].wall,
-        controller: needs[0].controller,
-        path: hierarchy.mount_point.join("cgroup.subtree_control"),
-    };
-    Err(first.unwrap_or(nowhere))
+    Err(last)
 }
 
 fn make_below(

@@ -2,7 +2,7 @@
 
 use testbox_model::{Wall, WallReport};
 
-use crate::{CgroupError, Demand};
+use crate::Demand;
 
 /// The walls that cgroups guard, in the order of reports.
 pub(crate) const GUARDED: [Wall; 4] = [Wall::Memory, Wall::Pids, Wall::Cpu, Wall::Io];
@@ -29,10 +29,4 @@ pub(crate) fn degraded(wall: Wall, reason: &str) -> WallReport {
         _ => "nothing: not limited on this host",
     };
     WallReport::degraded(wall, instead).with_note(reason)
-}
-
-/// An error with its cause in one line.
-pub(crate) fn reason(error: &CgroupError) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }

@@ -1,0 +1,118 @@
+//! The end of a box: everything in it dies, nothing of it stays, and nobody else is touched.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+use testbox_cgroup::{BoxGroup, CgroupError, Demand, gc};
+
+use crate::ground::{Owner, TestBox, command, demand, host, soon};
+
+/// Each process forks the next one and ends: a single pass over the list of processes hardly ever meets it.
+const FORK_CHAIN: &str = "import os\nfor i in range(4): os.fork()\nwhile True:\n  if os.fork(): os._exit(0)";
+
+pub(crate) fn a_fork_chain_dies_in_each_of_20_kills() {
+    for round in 0..20 {
+        let test_box = TestBox::new(&Demand { pids: 256, ..demand() });
+        let mut child = test_box.python(FORK_CHAIN);
+        child.wait().unwrap();
+        test_box.wait_for_pids(4);
+        let started = Instant::now();
+        test_box.group.kill().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(2), "round {round}: {:?}", started.elapsed());
+        assert!(test_box.group.is_empty().unwrap(), "round {round}");
+    }
+}
+
+pub(crate) fn stopped_and_deaf_processes_die() {
+    let test_box = TestBox::new(&demand());
+    let deaf = "import os, signal\nsignal.signal(15, signal.SIG_IGN)\n\
+                if os.fork() == 0:\n  os.setsid()\n  os.fork()\n  os.kill(os.getpid(), signal.SIGSTOP)\nsignal.pause()";
+    let mut child = test_box.python(deaf);
+    test_box.wait_for_pids(3);
+    test_box.group.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    assert!(test_box.group.is_empty().unwrap());
+}
+
+pub(crate) fn remove_waits_and_names_what_is_left() {
+    let test_box = TestBox::new(&demand());
+    let mut child = test_box.command("/bin/sleep").arg("60").spawn().unwrap();
+    test_box.wait_for_pids(1);
+    let error = test_box.group.remove(Instant::now() + Duration::from_millis(50)).unwrap_err();
+    let CgroupError::NotEmpty { left, .. } = &error else { panic!("{error}") };
+    assert!(left.len() == 1 && left[0].starts_with(&format!("{} (", child.id())), "{left:?}");
+    assert!(test_box.group.paths().iter().all(|path| path.exists()));
+    test_box.group.kill().unwrap();
+    child.wait().unwrap();
+    test_box.group.remove(soon()).unwrap();
+    test_box.group.remove(soon()).unwrap();
+}
+
+pub(crate) fn removed_groups_do_not_stay_in_the_kernel() {
+    let before = memory_groups();
+    for _ in 0..50 {
+        let test_box = TestBox::new(&demand());
+        let file = tempfile::NamedTempFile::with_prefix("testbox").unwrap();
+        fs_err::write(file.path(), vec![7u8; 64 << 10]).unwrap();
+        let copy = "cat /bin/sh > \"$1\"; cat \"$1\" > \"$1\".2; rm \"$1\".2";
+        let status = test_box.command("/bin/sh").args(["-c", copy, "copy"]).arg(file.path()).status().unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+    let after = memory_groups();
+    assert!(after < before + 20, "{before} groups became {after}");
+}
+
+/// The kernel's own count, dead groups included.
+fn memory_groups() -> u64 {
+    let text = fs_err::read_to_string("/proc/cgroups").unwrap();
+    let line = text.lines().find(|line| line.starts_with("memory\t")).unwrap();
+    line.split('\t').nth(2).unwrap().parse().unwrap()
+}
+
+pub(crate) fn gc_ends_boxes_of_dead_owners_only() {
+    let living = TestBox::new(&demand());
+    let mut spared = living.command("/bin/sleep").arg("60").spawn().unwrap();
+    let mut orphaned = TestBox::new(&demand());
+    let mut victim = orphaned.command("/bin/sleep").arg("60").spawn().unwrap();
+    living.wait_for_pids(1);
+    orphaned.wait_for_pids(1);
+    orphaned.owner.0.kill().unwrap();
+    let report = {
+        // Dead, but not waited for: a zombie owns nothing either.
+        let deadline = soon();
+        loop {
+            let report = gc(&host()).unwrap();
+            if orphaned.group.paths().iter().all(|path| report.removed.contains(path)) || Instant::now() > deadline {
+                break report;
+            }
+            crate::ground::pause();
+        }
+    };
+    assert!(orphaned.group.paths().iter().all(|path| report.removed.contains(path)), "{report:?}");
+    assert_eq!(victim.wait().unwrap().signal(), Some(9));
+    for path in living.group.paths() {
+        let (_, reason) = report.kept.iter().find(|(kept, _)| *kept == path).unwrap();
+        assert_eq!(*reason, format!("its owner, process {}, is running", living.owner.0.id()));
+    }
+    assert!(spared.try_wait().unwrap().is_none(), "the other box runs on");
+    living.group.kill().unwrap();
+    spared.wait().unwrap();
+}
+
+pub(crate) fn a_box_costs_little() {
+    let (owner, host) = (Owner::new(), host());
+    let mut times: Vec<Duration> = (0..60)
+        .map(|_| {
+            let started = Instant::now();
+            let group = BoxGroup::create(&host, &owner.id(), &demand()).unwrap();
+            let fds = group.attach_fds().unwrap();
+            assert_eq!(fds.len(), 3);
+            group.remove(soon()).unwrap();
+            started.elapsed()
+        })
+        .collect();
+    times.sort();
+    command("/bin/true").status().unwrap();
+    // Generous: an unoptimised build beside other tests. The benchmark is stricter.
+    assert!(times[30] < Duration::from_millis(20), "median {:?}", times[30]);
+}

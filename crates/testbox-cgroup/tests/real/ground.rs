@@ -1,0 +1,132 @@
+//! What the tests stand on: a box with a living owner that is removed again, and children that join it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use testbox_cgroup::{BoxGroup, BoxId, Demand, Host};
+
+/// The name in `TESTBOX_TEST_MUST`.
+pub(crate) const REQUIREMENT: &str = "cgroup1-memory";
+
+/// The plain demand of most tests.
+pub(crate) fn demand() -> Demand {
+    Demand { memory_bytes: 64 << 20, pids: 64, ..Demand::default() }
+}
+
+/// Why the tests cannot run here, found out by making a box.
+pub(crate) fn lack() -> Option<String> {
+    let host = host();
+    match host.hierarchy_of("memory") {
+        None => return Some("no memory controller is mounted".to_owned()),
+        Some(memory) if memory.unified => return Some("the memory controller is on cgroup v2".to_owned()),
+        Some(_) => {}
+    }
+    let owner = Owner::new();
+    let probe = BoxGroup::create(&host, &owner.id(), &demand());
+    probe.and_then(|group| group.remove(soon())).err().map(|error| error.to_string())
+}
+
+pub(crate) fn host() -> Host {
+    Host::detect(Path::new("/")).unwrap()
+}
+
+/// The deadline of everything that should be fast.
+pub(crate) fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(5)
+}
+
+/// A process that owns a box, so that every test has boxes of its own.
+pub(crate) struct Owner(pub(crate) Child);
+
+impl Owner {
+    pub(crate) fn new() -> Self {
+        Self(command("/bin/sh").args(["-c", "read line"]).stdin(Stdio::piped()).spawn().unwrap())
+    }
+
+    pub(crate) fn id(&self) -> BoxId {
+        let pid = self.0.id() as i32;
+        let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
+        BoxId { boot: BoxId::of_current(Path::new("/")).unwrap().boot, pid, start_ticks: start }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+/// A box that is killed, removed and proved gone when the test ends.
+pub(crate) struct TestBox {
+    pub(crate) group: BoxGroup,
+    paths: Vec<PathBuf>,
+    pub(crate) owner: Owner,
+}
+
+impl TestBox {
+    pub(crate) fn new(demand: &Demand) -> Self {
+        let owner = Owner::new();
+        let group = BoxGroup::create(&host(), &owner.id(), demand).unwrap();
+        Self { paths: group.paths(), group, owner }
+    }
+
+    /// A command that joins the box before it does anything else; exit code 97 if it could not.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut fds = self.group.attach_fds().unwrap().into_iter();
+        let mut next = || fds.next().map_or_else(Stdio::null, Stdio::from);
+        let mut joined = command("/bin/sh");
+        joined.stdin(next()).stdout(next()).stderr(next()).process_group(0);
+        let others = fds.len();
+        assert_eq!(others, 0, "three descriptors are passed as the standard ones");
+        joined.args(["-c", JOIN, "join", program]);
+        joined
+    }
+
+    pub(crate) fn python(&self, program: &str) -> Child {
+        let mut python = self.command("/usr/bin/env");
+        python.args(["python3", "-c", program]).spawn().unwrap()
+    }
+
+    pub(crate) fn wait_for_pids(&self, at_least: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.group.processes().unwrap().len() < at_least {
+            assert!(Instant::now() < deadline, "{at_least} processes did not appear");
+            pause();
+        }
+    }
+}
+
+const JOIN: &str = "{ echo 0 >&0 && echo 0 >&1 && echo 0 >&2; } || exit 97; exec \"$@\" </dev/null >/dev/null 2>&1";
+
+impl Drop for TestBox {
+    fn drop(&mut self) {
+        let result = self.group.kill().and_then(|()| self.group.remove(soon()));
+        let left: Vec<_> = self.paths.iter().filter(|path| path.exists()).collect();
+        if !std::thread::panicking() {
+            result.unwrap();
+            assert!(left.is_empty(), "{left:?}");
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests start the processes that boxes hold")]
+pub(crate) fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+pub(crate) fn is_readable(fd: BorrowedFd<'_>, within: Duration) -> bool {
+    let timeout = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: i64::from(within.subsec_nanos()) };
+    poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&timeout)).unwrap() == 1
+}
+
+/// A short wait between two looks at something that has no descriptor.
+pub(crate) fn pause() {
+    let never = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    is_readable(never.as_fd(), Duration::from_millis(2));
+}

@@ -1,0 +1,119 @@
+//! Limits bite, counters tell, and the twin with room to spare is untouched.
+
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use testbox_cgroup::{BoxGroup, CgroupError, Demand};
+use testbox_model::{Wall, WallState};
+
+use crate::ground::{TestBox, demand, host, is_readable, pause};
+
+const ROOT: &str = "/";
+/// Touches 128 MiB, page by page.
+const GREEDY: &str = "b = bytearray(128 << 20); [b.__setitem__(i, 1) for i in range(0, len(b), 4096)]";
+
+pub(crate) fn limits_are_in_force_for_who_joined() {
+    let test_box = TestBox::new(&demand());
+    let walls: Vec<_> = test_box.group.walls().iter().map(|report| (report.wall, report.state)).collect();
+    assert_eq!(walls[..2], [(Wall::Memory, WallState::Enforced), (Wall::Pids, WallState::Enforced)]);
+    assert!(test_box.group.is_empty().unwrap());
+    assert!(matches!(
+        test_box.group.verify_member(Path::new(ROOT), std::process::id() as i32),
+        Err(CgroupError::NotMember { .. })
+    ));
+
+    let mut child = test_box.command("/bin/sleep").arg("60").spawn().unwrap();
+    let pid = child.id() as i32;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while test_box.group.verify_member(Path::new(ROOT), pid).is_err() {
+        assert!(Instant::now() < deadline);
+        pause();
+    }
+    assert_eq!(test_box.group.processes().unwrap(), [pid]);
+    let usage = test_box.group.usage();
+    assert!(usage.memory_bytes.unwrap() > 0 && usage.pids == Some(1) && usage.cpu_ms.is_some(), "{usage:?}");
+    let counters = test_box.group.counters();
+    assert_eq!(counters.memory.limit_bytes.unwrap().0, 64 << 20);
+    assert_eq!(counters.pids.limit, Some(64));
+    test_box.group.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    assert!(test_box.group.is_empty().unwrap());
+}
+
+pub(crate) fn an_oom_is_counted_and_told() {
+    let test_box = TestBox::new(&demand());
+    let event = test_box.group.oom_event_fd().unwrap().unwrap();
+    assert!(!is_readable(event.as_fd(), Duration::ZERO), "nothing happened yet");
+    let status = test_box.python(GREEDY).wait().unwrap();
+    assert_eq!(status.signal(), Some(9), "the kernel killed it");
+    assert!(is_readable(event.as_fd(), Duration::from_secs(1)));
+    let memory = test_box.group.counters().memory;
+    assert_eq!(memory.oom_kills, 1, "{memory:?}");
+    assert!(memory.limit_hits > 0, "{memory:?}");
+    assert!(memory.peak_bytes.unwrap().0 > 60 << 20, "{memory:?}");
+    let mut buffer = [0u8; 4096];
+    rustix::io::read(&event, &mut buffer).unwrap();
+    assert!(!is_readable(event.as_fd(), Duration::ZERO), "reading clears it");
+}
+
+pub(crate) fn enough_memory_is_no_oom() {
+    let test_box = TestBox::new(&Demand { memory_bytes: 512 << 20, ..demand() });
+    let event = test_box.group.oom_event_fd().unwrap().unwrap();
+    let status = test_box.python(GREEDY).wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(!is_readable(event.as_fd(), Duration::ZERO));
+    let memory = test_box.group.counters().memory;
+    assert_eq!((memory.oom_kills, memory.limit_hits), (0, 0), "{memory:?}");
+    assert!(memory.peak_bytes.unwrap().0 > 128 << 20, "{memory:?}");
+}
+
+pub(crate) fn a_threshold_tells_before_the_limit() {
+    let test_box = TestBox::new(&Demand { memory_bytes: 512 << 20, ..demand() });
+    let reached = test_box.group.memory_threshold_fd(100 << 20).unwrap().unwrap();
+    let not_reached = test_box.group.memory_threshold_fd(400 << 20).unwrap().unwrap();
+    let status = test_box.python(GREEDY).wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(is_readable(reached.as_fd(), Duration::from_secs(1)));
+    assert!(!is_readable(not_reached.as_fd(), Duration::ZERO));
+}
+
+pub(crate) fn refused_forks_are_counted_and_kills_do_not_add() {
+    let test_box = TestBox::new(&Demand { pids: 8, ..demand() });
+    let many = "import os, time\nfor i in range(30):\n  try:\n    os.fork() or time.sleep(60)\n  except OSError: pass\ntime.sleep(60)";
+    let mut child = test_box.python(many);
+    test_box.wait_for_pids(8);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while test_box.group.counters().pids.refused_forks < 23 {
+        assert!(Instant::now() < deadline, "{:?}", test_box.group.counters().pids);
+        pause();
+    }
+    let before = test_box.group.counters().pids;
+    assert_eq!((before.limit, before.peak), (Some(8), Some(8)));
+    test_box.group.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(test_box.group.counters().pids.refused_forks, before.refused_forks);
+}
+
+pub(crate) fn a_cpu_limit_throttles() {
+    // Four hierarchies: more than the descriptors that `TestBox::command` can pass.
+    let owner = crate::ground::Owner::new();
+    let demand = Demand { cpus: Some(0.2), ..demand() };
+    let group = BoxGroup::create(&host(), &owner.id(), &demand).unwrap();
+    let busy = "for g in \"$@\"; do echo 0 > \"$g/cgroup.procs\" || exit 97; done; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+    let status = crate::ground::command("/bin/sh").args(["-c", busy, "busy"]).args(group.paths()).status().unwrap();
+    let (cpu, report) = (group.counters().cpu, group.walls()[2].clone());
+    group.remove(crate::ground::soon()).unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(report.by, "cgroup v1 cpu.cfs_quota_us");
+    assert!(cpu.used_ms > 0 && cpu.throttled_ms > 0, "{cpu:?}");
+}
+
+pub(crate) fn a_second_box_of_the_same_name_is_refused() {
+    let test_box = TestBox::new(&demand());
+    let error = BoxGroup::create(&host(), &test_box.owner.id(), &demand()).unwrap_err();
+    assert!(matches!(error, CgroupError::Exists { .. }), "{error}");
+    assert!(test_box.group.paths().iter().all(|path| path.exists()), "the first is untouched");
+    assert_eq!(BoxGroup::find(&host(), &test_box.owner.id()).unwrap().paths(), test_box.group.paths());
+}
