@@ -59,6 +59,11 @@ pub enum InitMessage {
         /// Pid of the in-box init as the host sees it.
         pid: i32,
     },
+    /// Descriptors travel with this datagram (SCM_RIGHTS), in the order of their names.
+    Descriptors {
+        /// `scratch`, `upper` (folders), `/dev/shm` (folder), `pty` (master side).
+        names: Vec<String>,
+    },
     /// The payload's set-up was read back and found as planned; exec follows.
     Ready {
         /// What was read back.

@@ -1,1 +1,53 @@
-//! Bundle to running box: the only crate that sees libcontainer.
+//! Bundle to running box: the only crate that sees libcontainer, and the only one with unsafe code (`sys.rs`).
+//!
+//! # Theory of operation
+//!
+//! Processes, from outside to inside; each is forked by the one before it, none has a second thread:
+//!
+//! 1. *main* is testbox itself. Its first act is [`seal::ensure`]: it executes itself from a sealed memfd, so that no
+//!    process of the box can ever get a handle on the real binary (CVE-2019-5736).
+//! 2. The *reaper* ([`Reaper`]) is a copy of main in a session of its own. It waits on a pipe. If main dies without
+//!    saying goodbye it kills what is left of the box and removes its cgroups.
+//! 3. The *launcher* (`launcher.rs`) builds the box: it joins the cgroups through descriptors that main opened, stages
+//!    every bind (as true root where testbox was started so), becomes the unprivileged host user, enters a user and a
+//!    mount namespace, lays out the root file system on a tmpfs, mounts the overlay view of the project, and drives
+//!    libcontainer. Nothing of it is on disk: when the namespace dies, all is gone.
+//! 4. The *init* (`init.rs`) is PID 1 of the box: libcontainer's Executor, a child of main. It is not dumpable, so the
+//!    box cannot look into it; it dies with main (PDEATHSIG). It forks the payload, forwards signals, reaps, and tells
+//!    main the raw wait status. It never executes anything.
+//! 5. The *payload* (`payload.rs`) is the command: in a user namespace of its own (so that it sees its own uid, not 0),
+//!    without capabilities, under seccomp; it reads its set-up back and compares it before it executes.
+//!
+//! Pipes: launcher, init and payload hold one end of a SOCK_SEQPACKET socket (`channel.rs`) until exec. Messages are
+//! [`testbox_model::InitMessage`]; descriptors of the scratch space and of a pty travel with them. The payload keeps
+//! descriptors 0, 1 and 2 and nothing else.
+//!
+//! Privileges: true root exists only in main, in the reaper and in the launcher before it becomes the host user. The
+//! init has capabilities only in the launcher's user namespace and drops them once the payload is forked.
+//!
+//! The end: SIGKILL to the init ends every process of its pid namespace (pid_namespaces(7)). This crate never signals
+//! by pid number outside the box.
+
+#![deny(unsafe_code)]
+
+mod channel;
+mod container;
+mod error;
+mod identity;
+mod init;
+mod launch;
+mod launcher;
+mod loopback;
+mod payload;
+mod readback;
+mod reaper;
+pub mod seal;
+mod staging;
+#[expect(unsafe_code, reason = "the one file with system calls that no library wraps safely")]
+mod sys;
+mod trail;
+
+pub use channel::Channel;
+pub use error::SandboxError;
+pub use launch::{Launch, Running, Streams, launch, reap_children};
+pub use reaper::Reaper;

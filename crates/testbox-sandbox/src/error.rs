@@ -1,0 +1,123 @@
+//! What can go wrong before the command runs.
+
+use std::io;
+
+use testbox_model::SetupStep;
+
+/// A box could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// testbox could not execute itself from a sealed copy.
+    #[error("cannot seal testbox's own binary: {operation}")]
+    Seal {
+        /// What was attempted.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// main could not prepare the launch.
+    #[error("cannot launch the box: {operation}")]
+    Prepare {
+        /// What was attempted.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A step in launcher, init or payload failed.
+    #[error("cannot {step}: {detail}{}", errno_suffix(*.errno))]
+    Setup {
+        /// The step.
+        step: SetupStep,
+        /// The kernel's error number, 0 if there is none.
+        errno: i32,
+        /// Operation and object.
+        detail: String,
+    },
+    /// The launcher ended without a word.
+    #[error("the launcher of the box ended before the box stood (wait status {status:#x})")]
+    LauncherDied {
+        /// Its raw wait status.
+        status: i32,
+    },
+    /// The set-up took too long.
+    #[error("the box did not stand within {seconds} s")]
+    TooSlow {
+        /// The limit.
+        seconds: u64,
+    },
+    /// A signal arrived while the box was being built.
+    #[error("interrupted while the box was being built")]
+    Interrupted,
+    /// libcontainer's processes sent what main does not know.
+    #[error("cannot read the launcher's message")]
+    Message {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl SandboxError {
+    /// The exact fix, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Setup { step, errno, .. } = self else { return None };
+        match (step, *errno) {
+            (SetupStep::Namespaces, libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EUSERS) => Some(
+                "unprivileged user namespaces are switched off here: as root, set `kernel.unprivileged_userns_clone=1`, \
+                 `kernel.apparmor_restrict_unprivileged_userns=0` or raise `user.max_user_namespaces`; or run testbox \
+                 as root; `testbox doctor` says which"
+                    .to_owned(),
+            ),
+            (SetupStep::Mounts, libc::EACCES) => {
+                Some("a folder above it must be searchable by you; or move the project".to_owned())
+            }
+            (SetupStep::Overlay, libc::EINVAL) => Some(
+                "something is mounted inside the project, or its file system cannot be the lower layer of an overlay; \
+                 `--write` shows the project without an overlay"
+                    .to_owned(),
+            ),
+            (SetupStep::Mounts, libc::EINVAL) => Some(
+                "the file system of the project may not support id-mapped mounts (kernel 5.12 and later; not on \
+                 overlayfs): give the project to an ordinary user (`chown -R`) and try again"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn errno_suffix(errno: i32) -> String {
+    match errno {
+        0 => String::new(),
+        number => format!(": {}", io::Error::from_raw_os_error(number)),
+    }
+}
+
+/// A failed step, as it travels from launcher, init or payload to main.
+#[derive(Debug)]
+pub(crate) struct StepFailure {
+    pub(crate) step: SetupStep,
+    pub(crate) errno: i32,
+    pub(crate) detail: String,
+}
+
+/// Names the step and the object of an operation that failed.
+pub(crate) trait AtStep<T> {
+    fn at(self, step: SetupStep, detail: impl FnOnce() -> String) -> Result<T, StepFailure>;
+}
+
+impl<T, E: Into<io::Error>> AtStep<T> for Result<T, E> {
+    fn at(self, step: SetupStep, detail: impl FnOnce() -> String) -> Result<T, StepFailure> {
+        self.map_err(|error| {
+            let error = error.into();
+            let errno = error.raw_os_error();
+            let detail = if errno.is_none() { format!("{}: {error}", detail()) } else { detail() };
+            let errno = errno.or_else(|| inner_errno(&error)).unwrap_or(0);
+            StepFailure { step, errno, detail }
+        })
+    }
+}
+
+/// fs_err wraps the kernel's error to name the path; the number is one level down.
+fn inner_errno(error: &io::Error) -> Option<i32> {
+    error.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error()
+}

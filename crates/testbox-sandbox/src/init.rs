@@ -1,0 +1,162 @@
+//! The in-box init, PID 1: forks the payload, reaps, forwards signals, and tells main how the payload ended.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+use testbox_bundle::Bundle;
+use testbox_model::{InitMessage, Net, SetupStep, SupervisorMessage};
+
+use crate::channel::Channel;
+use crate::error::{AtStep, StepFailure};
+use crate::payload::Payload;
+use crate::sys::{self, Fork};
+use crate::{loopback, payload};
+
+/// Everything that the init needs; it travels from the launcher by fork.
+#[derive(Debug, Clone)]
+pub(crate) struct Init {
+    payload: Payload,
+    net: Net,
+    shared_memory: bool,
+    channel: i32,
+}
+
+impl Init {
+    /// The init of this bundle, which speaks over descriptor `channel`.
+    pub(crate) fn new(bundle: &Bundle, nproc_limit: Option<u64>, channel: i32) -> Self {
+        let shared_memory = bundle.mounts.iter().any(|mount| mount.destination.as_os_str() == "/dev/shm");
+        Self { payload: Payload::new(bundle, nproc_limit, channel), net: bundle.net, shared_memory, channel }
+    }
+
+    fn live(&self, channel: &Channel) -> Result<(), StepFailure> {
+        let fork = || "prepare the init".to_owned();
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(SetupStep::Fork, fork)?;
+        nix::sys::prctl::set_dumpable(false).at(SetupStep::Fork, fork)?;
+        let _ = nix::sys::prctl::set_name(c"testbox-init");
+        sys::close_from(self.channel + 1).at(SetupStep::Fork, fork)?;
+        if self.net == Net::None {
+            loopback::bring_up()?;
+        }
+        let terminal = self.payload.tty.then(payload::open_terminal).transpose()?;
+        self.pass_descriptors(channel, terminal.as_ref().map(|(master, _)| master))?;
+        let signals = child_signals().at(SetupStep::Fork, fork)?;
+        let slave = terminal.map(|(master, slave)| {
+            drop(master);
+            slave
+        });
+        match sys::fork().at(SetupStep::Fork, || "fork the command".to_owned())? {
+            Fork::Child => payload::run(&self.payload, channel, slave),
+            Fork::Parent(payload) => {
+                drop(slave);
+                payload::drop_capabilities().at(SetupStep::Privileges, || "drop the init's capabilities".to_owned())?;
+                watch(payload, channel, &signals).at(SetupStep::Fork, || "watch the command".to_owned())
+            }
+        }
+    }
+
+    fn pass_descriptors(&self, channel: &Channel, master: Option<&OwnedFd>) -> Result<(), StepFailure> {
+        let describe = || "pass descriptors to testbox".to_owned();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let shm = self.shared_memory.then(|| rustix::fs::open("/dev/shm", flags, Mode::empty()));
+        let shm = shm.transpose().at(SetupStep::Mounts, || "open /dev/shm".to_owned())?;
+        let (mut names, mut fds) = (Vec::new(), Vec::new());
+        if let Some(fd) = &shm {
+            names.push("/dev/shm".to_owned());
+            fds.push(fd.as_fd());
+        }
+        if let Some(fd) = master {
+            names.push("pty".to_owned());
+            fds.push(fd.as_fd());
+        }
+        channel.send(&InitMessage::Descriptors { names }, &fds).at(SetupStep::Fork, describe)
+    }
+}
+
+impl Executor for Init {
+    fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
+        let channel = sys::adopt(self.channel).map_err(|error| ExecutorError::Other(error.to_string()))?;
+        let channel = Channel::from_fd(channel);
+        let code = match self.live(&channel) {
+            Ok(()) => 0,
+            Err(failure) => {
+                channel.report(failure);
+                1
+            }
+        };
+        sys::exit_now(code)
+    }
+
+    fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
+        Ok(())
+    }
+
+    fn setup_envs(&self, _: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        // The init executes nothing; the payload gets its environment with exec.
+        Ok(())
+    }
+}
+
+fn child_signals() -> io::Result<SignalFd> {
+    let mut set = SigSet::all();
+    set.thread_set_mask()?;
+    set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+}
+
+/// Until main kills the box: reaps everything, reports the payload's end, forwards signals.
+fn watch(payload: Pid, channel: &Channel, signals: &SignalFd) -> io::Result<()> {
+    let mut alive = true;
+    loop {
+        alive = reap(payload, channel, alive)?;
+        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        while let Ok(Some(_)) = signals.read_signal() {}
+        if fds[1].revents().is_empty() {
+            continue;
+        }
+        match channel.receive()? {
+            // main is gone: the box ends with its init.
+            None => return Ok(()),
+            Some((SupervisorMessage::Signal { signal }, _)) if alive => signal_payload(payload, signal),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Signals the payload's process group and, should it be stopped, wakes it to see the signal.
+fn signal_payload(payload: Pid, signal: i32) {
+    // ESRCH: the group is gone already, which SIGCHLD tells as well.
+    drop(sys::signal_child_group(payload, signal));
+    if signal == libc::SIGTERM || signal == libc::SIGINT {
+        drop(sys::signal_child_group(payload, libc::SIGCONT));
+    }
+}
+
+fn reap(payload: Pid, channel: &Channel, mut alive: bool) -> io::Result<bool> {
+    loop {
+        let status = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return Ok(alive),
+            other => other?,
+        };
+        let raw = match status {
+            WaitStatus::Exited(pid, code) if pid == payload => code << 8,
+            WaitStatus::Signaled(pid, signal, _) if pid == payload => signal as i32,
+            _ => continue,
+        };
+        alive = false;
+        channel.send(&InitMessage::Exited { status: raw }, &[])?;
+    }
+}

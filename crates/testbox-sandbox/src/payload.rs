@@ -1,0 +1,237 @@
+//! The payload: from a fork of the init to the user's command, one irreversible step after the other.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use caps::CapSet;
+use nix::sched::CloneFlags;
+use nix::sys::resource::{Resource as NixResource, setrlimit};
+use rustix::fs::OFlags;
+use rustix::pty::OpenptFlags;
+use seccompiler::sock_filter;
+use testbox_bundle::{Bundle, Identity, Process, Resource, Rlimit};
+use testbox_model::{InitMessage, SetupStep};
+
+use crate::channel::Channel;
+use crate::error::{AtStep, StepFailure};
+use crate::readback::{self, Expected};
+use crate::{identity, sys};
+
+/// Bytes of one BPF instruction (`struct sock_filter`, linux/filter.h).
+const INSTRUCTION_BYTES: usize = 8;
+/// The payload is the first to go when the host itself runs out of memory (oom_score_adj, proc(5)).
+const OOM_SCORE_ADJ: &str = "1000";
+
+/// Everything that the payload needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Payload {
+    process: Process,
+    identity: Identity,
+    rlimits: Vec<Rlimit>,
+    nproc_limit: Option<u64>,
+    filters: Vec<Vec<sock_filter>>,
+    channel: i32,
+    pub(crate) tty: bool,
+}
+
+impl Payload {
+    pub(crate) fn new(bundle: &Bundle, nproc_limit: Option<u64>, channel: i32) -> Self {
+        Self {
+            process: bundle.process.clone(),
+            identity: bundle.identity,
+            rlimits: bundle.rlimits.clone(),
+            nproc_limit,
+            filters: bundle.filters.iter().map(|bytes| decode(bytes)).collect(),
+            channel,
+            tty: bundle.process.tty,
+        }
+    }
+}
+
+/// A pseudo terminal of the box's own devpts: master and slave.
+pub(crate) fn open_terminal() -> Result<(OwnedFd, OwnedFd), StepFailure> {
+    let describe = || "open /dev/ptmx in the box".to_owned();
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = rustix::pty::openpt(flags).at(SetupStep::Pty, describe)?;
+    rustix::pty::grantpt(&master).at(SetupStep::Pty, describe)?;
+    rustix::pty::unlockpt(&master).at(SetupStep::Pty, describe)?;
+    let name = rustix::pty::ptsname(&master, Vec::new()).at(SetupStep::Pty, describe)?;
+    let slave = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
+        .at(SetupStep::Pty, || format!("open {}", name.to_string_lossy()))?;
+    Ok((master, slave))
+}
+
+/// The payload's life before exec; what fails is reported over the channel.
+pub(crate) fn run(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> ! {
+    let failure = match confine(payload, channel, terminal) {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    channel.report(failure);
+    sys::exit_now(127)
+}
+
+enum Never {}
+
+fn confine(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> Result<Never, StepFailure> {
+    new_session(terminal)?;
+    // The box holds nobody yet who could look into this process, and it must write its own /proc files.
+    nix::sys::prctl::set_dumpable(true).at(SetupStep::Privileges, || "own the /proc files".to_owned())?;
+    fs_err::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ)
+        .at(SetupStep::Privileges, || format!("write {OOM_SCORE_ADJ} to /proc/self/oom_score_adj"))?;
+    own_user(payload)?;
+    set_rlimits(payload)?;
+    enter_cwd(&payload.process.cwd)?;
+    drop_capabilities().at(SetupStep::Privileges, || "drop the capabilities".to_owned())?;
+    nix::sys::prctl::set_no_new_privs().at(SetupStep::Privileges, || "set no_new_privs".to_owned())?;
+    sys::close_from(payload.channel + 1).at(SetupStep::Exec, || "close descriptors".to_owned())?;
+    sys::reset_signals();
+    let command = Command::new(&payload.process)?;
+    load_filters(&payload.filters)?;
+    let identity = payload.identity;
+    let expected =
+        Expected { uid: identity.box_uid, gid: identity.box_gid, filters: payload.filters.len() as u32 };
+    let readback = readback::verify(expected)?;
+    channel
+        .send(&InitMessage::Ready { readback }, &[])
+        .at(SetupStep::Readback, || "report the set-up".to_owned())?;
+    Err(command.execute())
+}
+
+fn new_session(terminal: Option<OwnedFd>) -> Result<(), StepFailure> {
+    rustix::process::setsid().at(SetupStep::Fork, || "start a session".to_owned())?;
+    let Some(terminal) = terminal else { return Ok(()) };
+    let describe = || "take the terminal".to_owned();
+    sys::set_controlling_terminal(&terminal).at(SetupStep::Pty, describe)?;
+    for stdio in 0..3 {
+        sys::dup_to(terminal.as_fd(), stdio).at(SetupStep::Pty, describe)?;
+    }
+    Ok(())
+}
+
+/// A user namespace in which the payload has its own uid instead of 0.
+fn own_user(payload: &Payload) -> Result<(), StepFailure> {
+    let identity = payload.identity;
+    nix::sched::unshare(CloneFlags::CLONE_NEWUSER)
+        .at(SetupStep::UserMap, || "create the command's user namespace".to_owned())?;
+    identity::map(identity.box_uid, 0, identity.box_gid, 0)
+        .at(SetupStep::UserMap, || format!("map user {} and group {}", identity.box_uid, identity.box_gid))
+}
+
+fn set_rlimits(payload: &Payload) -> Result<(), StepFailure> {
+    let nproc = payload.nproc_limit.map(|limit| (NixResource::RLIMIT_NPROC, limit));
+    let limits = payload.rlimits.iter().map(|limit| (nix_resource(limit.resource), limit.value)).chain(nproc);
+    for (resource, value) in limits {
+        setrlimit(resource, value, value).at(SetupStep::Rlimits, || format!("set {resource:?} to {value}"))?;
+    }
+    Ok(())
+}
+
+fn nix_resource(resource: Resource) -> NixResource {
+    match resource {
+        Resource::Nofile => NixResource::RLIMIT_NOFILE,
+        Resource::Core => NixResource::RLIMIT_CORE,
+        Resource::Fsize => NixResource::RLIMIT_FSIZE,
+    }
+}
+
+/// Enters the working directory and checks that it lies in the box (CVE-2024-21626).
+fn enter_cwd(cwd: &Path) -> Result<(), StepFailure> {
+    rustix::process::chdir(cwd).at(SetupStep::Cwd, || format!("chdir to {}", cwd.display()))?;
+    let found = rustix::process::getcwd(Vec::new()).at(SetupStep::Cwd, || "read the working directory".to_owned())?;
+    if found.to_bytes() == cwd.as_os_str().as_bytes() {
+        return Ok(());
+    }
+    let detail = format!("chdir to {} led to {}", cwd.display(), found.to_string_lossy());
+    Err(StepFailure { step: SetupStep::Cwd, errno: 0, detail })
+}
+
+/// Empties all five capability sets of the calling process.
+pub(crate) fn drop_capabilities() -> io::Result<()> {
+    for set in [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::clear(None, set).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+fn load_filters(filters: &[Vec<sock_filter>]) -> Result<(), StepFailure> {
+    for (index, filter) in filters.iter().enumerate() {
+        seccompiler::apply_filter(filter)
+            .map_err(io::Error::other)
+            .at(SetupStep::Seccomp, || format!("load filter {index}"))?;
+    }
+    Ok(())
+}
+
+fn decode(bytes: &[u8]) -> Vec<sock_filter> {
+    let (instructions, _) = bytes.as_chunks::<INSTRUCTION_BYTES>();
+    instructions
+        .iter()
+        .map(|i| sock_filter {
+            code: u16::from_ne_bytes([i[0], i[1]]),
+            jt: i[2],
+            jf: i[3],
+            k: u32::from_ne_bytes([i[4], i[5], i[6], i[7]]),
+        })
+        .collect()
+}
+
+/// A command that is ready to be executed: nothing needs to be allocated or opened after the filters are loaded.
+struct Command {
+    candidates: Vec<CString>,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    name: String,
+}
+
+impl Command {
+    fn new(process: &Process) -> Result<Self, StepFailure> {
+        let empty = OsString::new();
+        let name = process.argv.first().unwrap_or(&empty);
+        let path = process.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
+        let c_string = |text: &OsStr| {
+            CString::new(text.as_bytes())
+                .at(SetupStep::Exec, || format!("pass `{}` with a NUL byte", text.to_string_lossy()))
+        };
+        let candidates = candidates(name, path).iter().map(|path| c_string(path.as_os_str())).collect::<Result<_, _>>()?;
+        let argv = process.argv.iter().map(|argument| c_string(argument)).collect::<Result<_, _>>()?;
+        let pairs = process.env.iter().map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat());
+        let env = pairs.map(|pair| c_string(&OsString::from_vec(pair))).collect::<Result<_, _>>()?;
+        Ok(Self { candidates, argv, env, name: name.to_string_lossy().into_owned() })
+    }
+
+    /// Executes the first candidate that exists, as execvp(3) does; returns only on failure.
+    fn execute(&self) -> StepFailure {
+        let mut last = (nix::errno::Errno::ENOENT, format!("`{}` is in no folder of PATH", self.name));
+        for candidate in &self.candidates {
+            let Err(errno) = nix::unistd::execve(candidate, &self.argv, &self.env);
+            match errno {
+                nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR if self.candidates.len() > 1 => {
+                    if Path::new(OsStr::from_bytes(candidate.to_bytes())).exists() {
+                        // The file is there: what is missing is the interpreter that it names.
+                        let shown = candidate.to_string_lossy();
+                        last = (nix::errno::Errno::ENOEXEC, format!("{shown}: its interpreter does not exist in the box"));
+                        break;
+                    }
+                }
+                nix::errno::Errno::EACCES => last = (errno, candidate.to_string_lossy().into_owned()),
+                errno => {
+                    last = (errno, candidate.to_string_lossy().into_owned());
+                    break;
+                }
+            }
+        }
+        StepFailure { step: SetupStep::Exec, errno: last.0 as i32, detail: last.1 }
+    }
+}
+
+/// Where the command may lie: itself if it holds a slash, else in each folder of PATH.
+fn candidates(name: &OsStr, path: Option<&OsStr>) -> Vec<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return vec![PathBuf::from(name)];
+    }
+    path.map(|path| std::env::split_paths(path).map(|dir| dir.join(name)).collect()).unwrap_or_default()
+}

@@ -1,0 +1,350 @@
+//! Staging: the launcher lays out the box's root file system in its own mount namespace, by descriptor.
+//!
+//! Binds are cloned first and stay detached (as true root where testbox runs as root, so that a venv below an
+//! unsearchable `/root` can be shown), with read-only, nosuid and nodev set on the whole tree, and shifted where the
+//! project belongs to root. Then, in the user namespace, everything is put in place: the root with its generated files,
+//! the scratch, the overlay, the binds. What needs the box's other namespaces (proc, sysfs, devpts, mqueue, /dev) is
+//! left to libcontainer.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+use testbox_bundle::{BoxMount, Bundle, Entry, Identity, Source};
+use testbox_model::SetupStep;
+
+use crate::error::{AtStep, StepFailure};
+use crate::identity;
+use crate::sys::{self, Fork, MountAttributes};
+
+/// Places where the stage can be mounted: standard folders (FHS 3.0) that rarely hold a project; the first that exists
+/// and is above no source is taken. The mount is visible to the launcher only.
+const STAGES: [&str; 5] = ["/mnt", "/media", "/srv", "/opt", "/boot"];
+/// Room for the generated files and libcontainer's state, in bytes and inodes.
+const FRAME_BYTES: u64 = 16 << 20;
+const FRAME_INODES: u64 = 4096;
+
+/// The binds of a bundle, cloned and detached, by index of its mounts.
+#[derive(Debug)]
+pub(crate) struct Clones(Vec<Option<OwnedFd>>);
+
+/// A root file system in place.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    /// Folder of config.json and `rootfs`.
+    pub(crate) bundle: PathBuf,
+    /// libcontainer's state.
+    pub(crate) state: PathBuf,
+    scratch: OwnedFd,
+    upper: Option<OwnedFd>,
+}
+
+impl Staged {
+    /// Names of the descriptors for main, in the order of [`Staged::descriptors`].
+    pub(crate) fn names(&self) -> Vec<String> {
+        let upper = self.upper.as_ref().map(|_| "upper".to_owned());
+        std::iter::once("scratch".to_owned()).chain(upper).collect()
+    }
+
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        std::iter::once(self.scratch.as_fd()).chain(self.upper.as_ref().map(AsFd::as_fd)).collect()
+    }
+}
+
+impl Clones {
+    /// Clones every bind of the bundle, and the lower layer of its view.
+    pub(crate) fn take(bundle: &Bundle) -> Result<Self, StepFailure> {
+        let shift = bundle.mounts.iter().any(|mount| shifts(&mount.source));
+        let shift = shift.then(|| owner_shift(bundle)).transpose()?;
+        let clone = |mount| clone_bind(mount, shift.as_ref().map(AsFd::as_fd));
+        Ok(Self(bundle.mounts.iter().map(clone).collect::<Result<_, _>>()?))
+    }
+}
+
+/// Covers /sys/fs/cgroup by a read-only view of the unified hierarchy: libcontainer then leaves cgroups alone.
+///
+/// testbox has joined its own cgroups before; libcontainer's v2 manager meets EROFS, which it tolerates in a user
+/// namespace, and does nothing.
+pub(crate) fn show_cgroups_read_only() -> Result<(), StepFailure> {
+    let mount_point = Path::new("/sys/fs/cgroup");
+    let unified = mount_point.join("unified");
+    let source = if unified.is_dir() { &unified } else { mount_point };
+    let describe = || format!("show {} read-only on {}", source.display(), mount_point.display());
+    let tree = open_tree(CWD, source, clone_flags(true)).at(SetupStep::Mounts, describe)?;
+    let read_only = MountAttributes { set: libc::MOUNT_ATTR_RDONLY, ..MountAttributes::default() };
+    sys::mount_setattr(&tree, true, read_only).at(SetupStep::Mounts, describe)?;
+    attach(&tree, mount_point).at(SetupStep::Mounts, describe)
+}
+
+/// Puts root file system, scratch, overlay and binds in place; in the user namespace.
+pub(crate) fn lay_out(bundle: &Bundle, clones: Clones) -> Result<Staged, StepFailure> {
+    let stage = choose(bundle)?;
+    let frame = tmpfs(FRAME_BYTES, FRAME_INODES, 0o755).at(SetupStep::Mounts, || "make the root".to_owned())?;
+    attach(&frame, &stage).at(SetupStep::Mounts, || format!("mount the root on {}", stage.display()))?;
+    let (scratch_dir, state, container) = (stage.join("scratch"), stage.join("state"), stage.join("bundle"));
+    let rootfs = container.join("rootfs");
+    for dir in [&scratch_dir, &state, &container, &rootfs] {
+        make_dir(dir, 0o755)?;
+    }
+    skeleton(&rootfs, &bundle.skeleton)?;
+    let limits = &bundle.limits;
+    let scratch = tmpfs(limits.tmp_bytes.value.0, limits.tmp_inodes.value, 0o755)
+        .at(SetupStep::Mounts, || format!("make the scratch space of {}", limits.tmp_bytes.value))?;
+    attach(&scratch, &scratch_dir).at(SetupStep::Mounts, || "mount the scratch space".to_owned())?;
+    let root = Root { fd: open_dir(&rootfs)? };
+    let mut upper = None;
+    for (mount, clone) in bundle.mounts.iter().zip(clones.0) {
+        let (tree, is_dir) = match (&mount.source, clone) {
+            (Source::Scratch { name, mode }, _) => (scratch_folder(&scratch_dir.join(name), *mode)?, true),
+            (Source::View { lower, .. }, Some(clone)) => {
+                let (view, layer) = overlay(&clone, lower, &stage, &scratch_dir)?;
+                upper = Some(layer);
+                (view, true)
+            }
+            (Source::Bind { is_dir, .. }, Some(clone)) => (clone, *is_dir),
+            _ => continue,
+        };
+        root.put(&tree, &mount.destination, is_dir)?;
+    }
+    Ok(Staged { bundle: container, state, scratch: open_dir(&scratch_dir)?, upper })
+}
+
+/// The folder of the box's root; every path is resolved inside it (R3).
+struct Root {
+    fd: OwnedFd,
+}
+
+impl Root {
+    /// Mounts `tree` at `destination`, which is made if it does not exist.
+    fn put(&self, tree: &OwnedFd, destination: &Path, is_dir: bool) -> Result<(), StepFailure> {
+        let describe = || format!("mount {} in the box", destination.display());
+        let place = self.place(destination, is_dir).at(SetupStep::Mounts, describe)?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        move_mount(tree, c"", &place, c"", flags).at(SetupStep::Mounts, describe)
+    }
+
+    fn place(&self, destination: &Path, is_dir: bool) -> io::Result<OwnedFd> {
+        let relative = destination.strip_prefix("/").unwrap_or(destination);
+        if let Ok(place) = self.resolve(&self.fd, relative) {
+            return Ok(place);
+        }
+        let mut parent = self.fd.try_clone()?;
+        let mut components = relative.iter().peekable();
+        while let Some(name) = components.next() {
+            let missing = self.resolve(&parent, Path::new(name)).is_err();
+            match (missing, is_dir || components.peek().is_some()) {
+                (false, _) => {}
+                (true, true) => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
+                (true, false) => drop(rustix::fs::openat(
+                    &parent,
+                    name,
+                    OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC,
+                    Mode::from_raw_mode(0o644),
+                )?),
+            }
+            parent = self.resolve(&parent, Path::new(name))?;
+        }
+        Ok(parent)
+    }
+
+    /// Neither symbolic links nor `..` lead anywhere: destinations are real paths.
+    fn resolve(&self, from: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        rustix::fs::openat2(from, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), how)
+    }
+}
+
+fn scratch_folder(path: &Path, mode: u32) -> Result<OwnedFd, StepFailure> {
+    make_dir(path, mode)?;
+    open_tree(CWD, path, clone_flags(false)).at(SetupStep::Mounts, || format!("bind {}", path.display()))
+}
+
+/// The overlay of the cloned lower layer with its upper layer on the scratch: the mount, and the upper folder.
+fn overlay(
+    clone: &OwnedFd,
+    shown: &Path,
+    stage: &Path,
+    scratch: &Path,
+) -> Result<(OwnedFd, OwnedFd), StepFailure> {
+    // An overlay takes its layers by path, and only from mounts of the caller's own namespace.
+    let (lower, upper, work) = (stage.join("lower"), scratch.join("upper"), scratch.join("work"));
+    make_dir(&lower, 0o755)?;
+    attach(clone, &lower).at(SetupStep::Overlay, || format!("bind {}", shown.display()))?;
+    let mode = rustix::fs::stat(&lower).map_or(0o755, |stat| stat.st_mode & 0o777);
+    // The upper folder is the root of the view: the box's user must be able to write into its own project.
+    make_dir(&upper, mode | 0o700)?;
+    make_dir(&work, 0o700)?;
+    let mount = overlay_mount(&lower, &upper, &work).at(SetupStep::Overlay, || format!("overlay {}", shown.display()))?;
+    Ok((mount, open_dir(&upper)?))
+}
+
+fn overlay_mount(lower: &Path, upper: &Path, work: &Path) -> io::Result<OwnedFd> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&fs, "lowerdir", lower)?;
+    fsconfig_set_string(&fs, "upperdir", upper)?;
+    fsconfig_set_string(&fs, "workdir", work)?;
+    // In a user namespace the overlay keeps its marks in `user.` attributes (overlayfs.rst, "userxattr").
+    fsconfig_set_flag(&fs, "userxattr")?;
+    fsconfig_create(&fs)?;
+    Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)?)
+}
+
+fn tmpfs(size_bytes: u64, inodes: u64, mode: u32) -> io::Result<OwnedFd> {
+    let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&fs, "size", size_bytes.to_string())?;
+    fsconfig_set_string(&fs, "nr_inodes", inodes.to_string())?;
+    fsconfig_set_string(&fs, "mode", format!("{mode:o}"))?;
+    fsconfig_create(&fs)?;
+    Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)?)
+}
+
+/// Clones one bind, or the lower layer of the view; `None` if the mount is not of that kind.
+fn clone_bind(mount: &BoxMount, shift: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>, StepFailure> {
+    let (path, shifted, recursive, read_only) = match &mount.source {
+        Source::Bind { path, shift_root, .. } => (path, *shift_root, true, mount.read_only),
+        // The lower layer of an overlay is a leaf: what is mounted below it would not be seen through it anyway.
+        Source::View { lower, shift_root } => (lower, *shift_root, false, true),
+        _ => return Ok(None),
+    };
+    let tree = open_tree(CWD, path, clone_flags(recursive))
+        .at(SetupStep::Mounts, || format!("bind {}", path.display()))?;
+    let read_only = if read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
+    let set = read_only | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    sys::mount_setattr(&tree, true, MountAttributes { set, ..MountAttributes::default() })
+        .at(SetupStep::Mounts, || format!("restrict the bind of {}", path.display()))?;
+    if let (true, Some(idmap)) = (shifted, shift) {
+        let attributes = MountAttributes { idmap: Some(idmap), ..MountAttributes::default() };
+        sys::mount_setattr(&tree, false, attributes)
+            .at(SetupStep::Mounts, || format!("shift the owner of {}", path.display()))?;
+    }
+    Ok(Some(tree))
+}
+
+fn clone_flags(recursive: bool) -> OpenTreeFlags {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_NO_AUTOMOUNT;
+    if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags }
+}
+
+fn attach(mount: &OwnedFd, target: &Path) -> io::Result<()> {
+    Ok(move_mount(mount, c"", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// Whether this kind of mount is made of files: staged here, and nothing that libcontainer has to do.
+pub(crate) fn stages(source: &Source) -> bool {
+    matches!(source, Source::Bind { .. } | Source::View { .. } | Source::Scratch { .. })
+}
+
+fn shifts(source: &Source) -> bool {
+    matches!(source, Source::Bind { shift_root: true, .. } | Source::View { shift_root: true, .. })
+}
+
+/// A user namespace that says how owners are shifted: 0 in the file system appears as the box's host user.
+///
+/// Only true root can shift (mount_setattr(2), "ID-mapped mounts").
+fn owner_shift(bundle: &Bundle) -> Result<OwnedFd, StepFailure> {
+    let identity = bundle.identity;
+    let describe = || "make the user namespace of shifted owners".to_owned();
+    let (reader, writer) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at(SetupStep::Mounts, describe)?;
+    match sys::fork().at(SetupStep::Mounts, describe)? {
+        Fork::Child => {
+            drop(reader);
+            let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
+            let _ = rustix::io::write(&writer, if unshared.is_ok() { b"+" } else { b"-" });
+            // The parent maps the owners, opens /proc/PID/ns/user, and then kills this process.
+            loop {
+                nix::unistd::pause();
+            }
+        }
+        Fork::Parent(child) => {
+            drop(writer);
+            let namespace = opened_when_ready(&reader, child, &identity);
+            let pidfd = rustix::process::Pid::from_raw(child.as_raw())
+                .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
+            if let Some(pidfd) = pidfd {
+                let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+            }
+            let _ = nix::sys::wait::waitpid(child, None);
+            namespace.at(SetupStep::Mounts, describe)
+        }
+    }
+}
+
+fn opened_when_ready(reader: &OwnedFd, child: nix::unistd::Pid, identity: &Identity) -> io::Result<OwnedFd> {
+    let mut answer = [0u8; 1];
+    rustix::io::read(reader, &mut answer)?;
+    if &answer != b"+" {
+        return Err(io::Error::other("a user namespace could not be created"));
+    }
+    identity::map_root_of(child, identity.host_uid, identity.host_gid)?;
+    Ok(rustix::fs::open(format!("/proc/{child}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn choose(bundle: &Bundle) -> Result<PathBuf, StepFailure> {
+    let sources: Vec<&Path> = bundle
+        .mounts
+        .iter()
+        .filter_map(|mount| match &mount.source {
+            Source::Bind { path, .. } => Some(path.as_path()),
+            Source::View { lower, .. } => Some(lower.as_path()),
+            _ => None,
+        })
+        .collect();
+    let free = |stage: &Path| stage.is_dir() && !stage.is_symlink() && !sources.iter().any(|s| s.starts_with(stage));
+    STAGES.iter().map(Path::new).find(|stage| free(stage)).map(Path::to_owned).ok_or_else(|| StepFailure {
+        step: SetupStep::Mounts,
+        errno: 0,
+        detail: format!("none of {} is free to build the box on: each is missing or holds the project", STAGES.join(", ")),
+    })
+}
+
+fn skeleton(rootfs: &Path, entries: &[Entry]) -> Result<(), StepFailure> {
+    for entry in entries {
+        let (path, made) = match entry {
+            Entry::Dir { path, mode } => (path, create_dir(&inside(rootfs, path), *mode)),
+            Entry::Symlink { path, target } => (path, create_symlink(target, &inside(rootfs, path))),
+            Entry::File { path, content, mode } => (path, create_file(&inside(rootfs, path), content, *mode)),
+        };
+        made.at(SetupStep::Mounts, || format!("make {} in the box", path.display()))?;
+    }
+    Ok(())
+}
+
+fn inside(rootfs: &Path, path: &Path) -> PathBuf {
+    rootfs.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), StepFailure> {
+    create_dir(path, mode).at(SetupStep::Mounts, || format!("make {}", path.display()))
+}
+
+/// Makes a folder with exactly this mode; one that exists keeps its content and gets the mode.
+fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(mode)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode))?)
+}
+
+fn create_symlink(target: &Path, path: &Path) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    Ok(rustix::fs::symlink(&target, path)?)
+}
+
+fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    fs_err::write(path, content)?;
+    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode))?)
+}
+
+fn open_dir(path: &Path) -> Result<OwnedFd, StepFailure> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .at(SetupStep::Mounts, || format!("open {}", path.display()))
+}

@@ -1,0 +1,151 @@
+//! The system calls that no library wraps safely. Every unsafe block of testbox is in this file.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use nix::unistd::{ForkResult, Pid};
+
+/// The clone(2) side that a process finds itself on.
+pub(crate) enum Fork {
+    /// In the parent, with the child's pid.
+    Parent(Pid),
+    /// In the child.
+    Child,
+}
+
+/// Forks. The caller must be single-threaded.
+pub(crate) fn fork() -> io::Result<Fork> {
+    assert_single_threaded()?;
+    // SAFETY: the process has one thread (checked above), so the child inherits no lock held by another thread and may
+    // allocate and call any function.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Fork::Parent(child)),
+        ForkResult::Child => Ok(Fork::Child),
+    }
+}
+
+fn assert_single_threaded() -> io::Result<()> {
+    let threads = fs_err::read_dir("/proc/self/task")?.take(2).count();
+    if threads == 1 { Ok(()) } else { Err(io::Error::other("a process with several threads must not fork a box")) }
+}
+
+/// Closes every descriptor from `first` on.
+///
+/// The caller gives up all of them: any owned descriptor with such a number must be forgotten, not dropped.
+pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: close_range takes plain numbers. Descriptors that some value still owns are closed under it; the callers
+    // are freshly forked children which never touch (and never drop) the values of the parent.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, libc::c_uint::MAX, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Marks every descriptor from `first` on close-on-exec.
+pub(crate) fn cloexec_from(first: RawFd) -> io::Result<()> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed now; only flags of descriptors change.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Attributes for [`mount_setattr`] (mount_setattr(2)).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct MountAttributes<'fd> {
+    pub(crate) set: u64,
+    pub(crate) propagation: u64,
+    pub(crate) idmap: Option<BorrowedFd<'fd>>,
+}
+
+/// Sets attributes of a detached or attached mount.
+pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attributes: MountAttributes<'_>) -> io::Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: attributes.set | if attributes.idmap.is_some() { libc::MOUNT_ATTR_IDMAP } else { 0 },
+        attr_clr: 0,
+        propagation: attributes.propagation,
+        userns_fd: attributes.idmap.map_or(0, |fd| fd.as_raw_fd() as u64),
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a valid empty C string, `attr` is a live mount_attr and its size is passed along; the kernel
+    // only reads both.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sets every signal to its default action and unblocks all of them, as a freshly executed program expects.
+pub(crate) fn reset_signals() {
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is a valid disposition for every signal; SIGKILL, SIGSTOP and libc's own signals are refused
+        // with EINVAL, which is meant to be ignored.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    // SAFETY: the set is initialised by sigemptyset before it is read, and lives on this stack.
+    unsafe {
+        let mut none = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Makes the terminal `fd` the controlling terminal of the calling session leader.
+pub(crate) fn set_controlling_terminal(fd: impl AsFd) -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes an integer argument and a descriptor that is open for the duration of the call.
+    let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCSCTTY, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sets IFF_UP on the interface `lo` through the socket `socket` (netdevice(7)).
+pub(crate) fn set_loopback_up(socket: impl AsFd) -> io::Result<()> {
+    // SAFETY: ifreq is plain data for which all zeroes is a valid value.
+    let mut request = unsafe { std::mem::zeroed::<libc::ifreq>() };
+    for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+        *slot = *byte as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which lives on this stack; the descriptor is open for the call.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends the process at once, without destructors or exit handlers: for children that share main's memory image.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Sends `signal` to the process group that the caller's own unreaped child `leader` leads.
+///
+/// Used only inside the box's pid namespace by its init: an unreaped child's pid cannot be reused.
+pub(crate) fn signal_child_group(leader: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes plain numbers.
+    let result = unsafe { libc::kill(-leader.as_raw(), signal) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes `number` a duplicate of `fd` (dup2(2)): kept across exec, whatever was open there is closed.
+pub(crate) fn dup_to(fd: impl AsFd, number: RawFd) -> io::Result<()> {
+    // SAFETY: dup2 takes plain numbers. What was open at `number` is closed under its owner; callers are freshly
+    // forked children that lay out their descriptors anew.
+    let result = unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) };
+    if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes ownership of the open descriptor `number`.
+pub(crate) fn adopt(number: RawFd) -> io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: F_GETFD reads a flag of a plain number.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open (checked above), and the callers have just put it there with `dup_to` in a freshly
+    // forked child, so no other value owns it.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
+}
