@@ -199,7 +199,7 @@ fn end_phrase(end: &PayloadEnd) -> String {
 }
 
 /// The kernel's name of a signal of x86-64 and aarch64 (signal(7)).
-pub(crate) fn signal_name(signal: u8) -> String {
+pub fn signal_name(signal: u8) -> String {
     const NAMES: [&str; 32] = [
         "", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
         "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP",

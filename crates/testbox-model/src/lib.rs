@@ -21,7 +21,7 @@ pub use evidence::{
 };
 pub use event::RunEvent;
 pub use exit_code::ExitCode;
-pub use judge::judge;
+pub use judge::{judge, signal_name};
 pub use plan::{
     EnvRule, Limits, Net, Origin, Reports, RunPlan, SeccompChoice, Setting, Terminal, Times, View,
 };

@@ -120,10 +120,13 @@ pub struct View {
     /// The project is mounted read-write instead of as an overlay view.
     pub write: Setting<bool>,
     /// More paths to show read-only, at their own place.
+    #[serde(serialize_with = "lossy_paths")]
     pub ro: Setting<Vec<PathBuf>>,
     /// More paths to show read-write, at their own place.
+    #[serde(serialize_with = "lossy_paths")]
     pub rw: Setting<Vec<PathBuf>>,
     /// Paths (absolute or relative to the project) that the box must not see.
+    #[serde(serialize_with = "lossy_paths")]
     pub hide: Setting<Vec<PathBuf>>,
     /// Globs, relative to the project, of files carried out of the overlay view after the run.
     pub outputs: Setting<Vec<String>>,
@@ -161,13 +164,14 @@ pub enum SeccompChoice {
     /// A profile of `policies/seccomp/`, compiled in.
     Builtin(String),
     /// A profile of the user, in the same format.
-    File(PathBuf),
+    File(#[serde(serialize_with = "lossy_path")] PathBuf),
 }
 
 /// Where reports go.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reports {
     /// The folder of `testbox.json` and the journal.
+    #[serde(serialize_with = "lossy_setting")]
     pub dir: Setting<PathBuf>,
     /// `--json -`: the JSON report goes to stdout as well, and the command's output to stderr.
     pub json_to_stdout: bool,
@@ -222,4 +226,13 @@ fn lossy_list<S: Serializer>(list: &[OsString], serializer: S) -> Result<S::Ok, 
 
 fn lossy_path<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
+}
+
+fn lossy_setting<S: Serializer>(setting: &Setting<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    Setting { value: setting.value.to_string_lossy(), origin: setting.origin.clone() }.serialize(serializer)
+}
+
+fn lossy_paths<S: Serializer>(setting: &Setting<Vec<PathBuf>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let paths: Vec<_> = setting.value.iter().map(|path| path.to_string_lossy()).collect();
+    Setting { value: paths, origin: setting.origin.clone() }.serialize(serializer)
 }

@@ -1,1 +1,22 @@
-//! One record, many readers: terminal and JSON.
+//! One record, many readers: terminal, JSON, journal. Reports read records and events, never processes or cgroups.
+//!
+//! Read in this order: [`OutputFilter`] makes the command's own output harmless; [`Terminal`] tells the user what is
+//! enforced and what happened; [`to_json`] is the machine's view of the same; [`ReportDir`] keeps it on disk, all or
+//! nothing.
+
+mod exit_codes;
+mod harmless;
+mod json;
+mod output_filter;
+mod report_dir;
+mod terminal;
+
+pub use exit_codes::{exit_code_table, exit_code_table_markdown};
+pub use json::{SCHEMA, json_text, to_json};
+pub use output_filter::{Leftover, OutputFilter};
+pub use report_dir::{ReportDir, ReportError};
+pub use terminal::{Style, Terminal};
+
+#[cfg(test)]
+#[path = "../tests/sample/mod.rs"]
+mod sample;

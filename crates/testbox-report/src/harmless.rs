@@ -1,0 +1,58 @@
+//! Which characters a terminal or a CI service would obey instead of show, and how text of the box is told in one line.
+
+mod ci_command;
+
+pub(crate) use ci_command::CiCommands;
+
+/// Characters that reorder what the reader sees ("Trojan source"): bidi embeddings, overrides and isolates.
+pub(crate) fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` in one line that a terminal only shows: control characters, line breaks, bidi controls and CI commands are
+/// spelled out. For command lines, file names and messages that originate in the box or the project.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut commands = CiCommands::in_line();
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        // A line break is spelled out, so it starts no line.
+        if commands.defuses(if c == '\n' { ' ' } else { c }) {
+            line.push('\\');
+        }
+        match c {
+            '\n' | '\r' | '\t' => line.extend(c.escape_default()),
+            c if c.is_control() => line.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if is_bidi_control(c) || matches!(c, '\u{2028}' | '\u{2029}') => line.extend(c.escape_unicode()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+/// `text` in one line, cut after `limit` characters.
+pub(crate) fn short_line(text: &str, limit: usize) -> String {
+    let line = one_line(text);
+    match line.char_indices().nth(limit) {
+        Some((cut, _)) => format!("{}...", &line[..cut]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_stays_in_its_line_and_is_shown() {
+        assert_eq!(one_line("a\nb\tc\r\x1b[2J\u{7f}\u{9b}"), r"a\nb\tc\r\x1b[2J\x7f\x9b");
+        assert_eq!(one_line("x\u{202e}y\u{2028}"), r"x\u{202e}y\u{2028}");
+        assert_eq!(one_line("##[error]no ##vso[x] ::notice"), r"##\[error]no ##vso\[x] ::notice");
+        assert_eq!(one_line("Überprüfung naïve 测试"), "Überprüfung naïve 测试");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        assert_eq!(short_line("äöü", 2), "äö...");
+        assert_eq!(short_line("äöü", 3), "äöü");
+    }
+}

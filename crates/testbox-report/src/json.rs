@@ -1,0 +1,108 @@
+//! The record for machines: `testbox.json`, in the form of `schema/testbox-v1.schema.json`.
+//!
+//! The report names variables that `--env NAME=VALUE` set, never their values: reports are uploaded by CI, and values
+//! are often secrets.
+
+mod flat;
+
+use serde::Serialize;
+use serde_json::Value;
+use testbox_model::{
+    Evidence, ExitCode, ProcessUse, RunRecord, SCHEMA_VERSION, Timeline, Verdict, VerdictKind, WallReport,
+};
+
+use crate::harmless::is_bidi_control;
+use flat::{FlatLimits, Peaks};
+
+/// The schema of the report: JSON Schema, draft 2020-12.
+pub const SCHEMA: &str = include_str!("../schema/testbox-v1.schema.json");
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    testbox_version: &'static str,
+    box_id: &'a str,
+    verdict: VerdictKind,
+    exit_code: ExitCode,
+    summary: &'a str,
+    hint: Option<&'a str>,
+    command: Vec<String>,
+    project: String,
+    started_at: u64,
+    duration_ms: u64,
+    plan: Value,
+    walls: &'a [WallReport],
+    limits: FlatLimits,
+    peaks: Peaks,
+    evidence: &'a Evidence,
+    timeline: &'a Timeline,
+    carried_out: &'a [String],
+    left_behind: &'a [ProcessUse],
+    warnings: &'a [String],
+}
+
+/// The report as a value. Fails only if a type of the model cannot be told in JSON, which is a fault of testbox.
+pub fn to_json(record: &RunRecord, verdict: &Verdict) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(report(record, verdict)?)
+}
+
+/// The report as text: indented, in the order of the schema, with a newline at its end. It is harmless where a terminal
+/// or a CI log shows it: what such a reader would obey is escaped, as JSON allows.
+pub fn json_text(record: &RunRecord, verdict: &Verdict) -> Result<String, serde_json::Error> {
+    let text = serde_json::to_string_pretty(&report(record, verdict)?)?;
+    Ok(harmless_json(&text) + "\n")
+}
+
+/// JSON that means the same, with control characters (those above ASCII too), bidi controls and the `##` of CI
+/// commands escaped. All of these can stand only in strings.
+pub(crate) fn harmless_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.replace("##", "#\\u0023").chars() {
+        match c {
+            '\n' => text.push(c),
+            c if c.is_control() || is_bidi_control(c) => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+fn report<'a>(record: &'a RunRecord, verdict: &'a Verdict) -> Result<Report<'a>, serde_json::Error> {
+    Ok(Report {
+        schema_version: SCHEMA_VERSION,
+        testbox_version: env!("CARGO_PKG_VERSION"),
+        box_id: &record.box_id,
+        verdict: verdict.kind,
+        exit_code: verdict.exit_code,
+        summary: &verdict.summary,
+        hint: verdict.hint.as_deref(),
+        command: record.plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        project: record.plan.project.to_string_lossy().into_owned(),
+        started_at: record.started_at,
+        duration_ms: record.duration_ms,
+        plan: plan(record)?,
+        walls: &record.walls,
+        limits: FlatLimits::of(&record.plan),
+        peaks: Peaks::of(&record.evidence),
+        evidence: &record.evidence,
+        timeline: &record.timeline,
+        carried_out: &record.carried_out,
+        left_behind: &record.evidence.left_behind,
+        warnings: &record.warnings,
+    })
+}
+
+/// The plan without the values of environment variables.
+fn plan(record: &RunRecord) -> Result<Value, serde_json::Error> {
+    let mut plan = serde_json::to_value(&record.plan)?;
+    let rules = plan.pointer_mut("/env/value").and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
+        rule.remove("value");
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod schema_check;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! What a run used: peaks beside their limits, and what happened at a limit without deciding the verdict.
+
+use testbox_model::{Duration, RunRecord, Timeline, VerdictKind};
+
+use super::paint::count;
+use crate::harmless::one_line;
+
+/// `peak memory 210.0 MiB of 2.0 GiB, 5 pids, 3.1 s CPU`; only what is known.
+pub(super) fn peaks(record: &RunRecord) -> String {
+    let evidence = &record.evidence;
+    let memory = evidence.memory.peak_bytes.map(|peak| match evidence.memory.limit_bytes {
+        Some(limit) => format!("peak memory {peak} of {limit}"),
+        None => format!("peak memory {peak}"),
+    });
+    let pids = evidence.pids.peak.map(|peak| format!("{peak} pid{}", if peak == 1 { "" } else { "s" }));
+    let cpu = (evidence.cpu.used_ms > 0).then(|| format!("{} CPU", Duration::from_ms(evidence.cpu.used_ms)));
+    [memory, pids, cpu].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Limits that were met although the verdict is another one; each explains an odd result.
+pub(super) fn met_limits(record: &RunRecord, verdict: VerdictKind) -> Vec<String> {
+    let evidence = &record.evidence;
+    let mut met = vec![];
+    if evidence.pids.refused_forks > 0 && verdict != VerdictKind::Pids {
+        let forks = count(evidence.pids.refused_forks as usize, "fork was", "forks were");
+        met.push(format!("{forks} refused at the limit of {} processes and threads", record.plan.limits.pids.value));
+    }
+    if verdict != VerdictKind::Disk {
+        let full = evidence.disk.iter().filter(|disk| disk.full);
+        met.extend(full.map(|disk| format!("the {} was full ({})", one_line(&disk.name), disk.size_bytes)));
+    }
+    if evidence.output.truncated && verdict != VerdictKind::Output {
+        met.push(format!("the output was cut at {}", record.plan.limits.output_bytes.value));
+    }
+    if evidence.cpu.throttled_ms.saturating_mul(10) > record.duration_ms {
+        met.push(format!("the CPU limit held the box back for {}", Duration::from_ms(evidence.cpu.throttled_ms)));
+    }
+    met
+}
+
+/// The timeline in one sentence.
+pub(super) fn timeline(timeline: &Timeline) -> Option<String> {
+    let highest = timeline.samples.iter().max_by_key(|sample| sample.memory_bytes)?;
+    Some(format!(
+        "{}, one every {}; highest memory {} with {} after {}",
+        count(timeline.samples.len(), "sample", "samples"),
+        Duration::from_ms(timeline.interval_ms),
+        testbox_model::Bytes(highest.memory_bytes),
+        count(highest.pids as usize, "pid", "pids"),
+        Duration::from_ms(highest.at_ms),
+    ))
+}
