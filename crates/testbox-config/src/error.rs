@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use testbox_model::UnitError;
 
-use crate::Place;
+use crate::{Key, Place, Scope};
 
 /// Why no plan could be made. Nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -204,7 +204,7 @@ impl ConfigError {
             Self::Contradiction { fix, .. } | Self::PathRefused { fix, .. } => Some(fix.clone()),
             Self::Project { fix, .. } => Some((*fix).to_owned()),
             Self::TwoProjectFiles { .. } => Some("keep the settings in one of the two files".to_owned()),
-            Self::RefusedVariable { key, .. } => Some(format!("use the flag `--{key}` or the project file")),
+            Self::RefusedVariable { key, .. } => Some(format!("use the flag `--{key}`{}", or_file(key))),
             Self::UnknownVariable { nearest: None, .. } | Self::UnknownKey { nearest: None, .. } => {
                 Some("`testbox help policy` lists every key".to_owned())
             }
@@ -222,4 +222,12 @@ impl ConfigError {
 
 fn guess(nearest: Option<&str>) -> String {
     nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+}
+
+/// The project file as the other way, where it accepts the key.
+fn or_file(key: &str) -> &'static str {
+    match Key::find(key).map(|key| key.scope) {
+        Some(Scope::Policy) => "",
+        _ => " or the project file",
+    }
 }

@@ -34,7 +34,7 @@ pub use layer::{Key, Layer, Scope, flag, flags};
 pub use machine::Machine;
 pub use notes::notes;
 pub use place::Place;
-pub use policy::{POLICIES, default_text, policy_text};
+pub use policy::{POLICIES, defaults, policy_text};
 pub use resolve::{Request, resolve};
 pub use slot::{Many, One};
 pub use typed::{Auto, Count, OrNone, Switch, Typed};

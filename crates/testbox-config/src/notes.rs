@@ -39,7 +39,7 @@ fn opened_by_project(plan: &RunPlan) -> Vec<String> {
 
 /// A variable of the host passes that the default policy keeps out.
 fn passes_more(plan: &RunPlan) -> bool {
-    let default = crate::default_text("env").unwrap_or_default();
+    let default = crate::defaults().ok().and_then(|layer| layer.text("env")).unwrap_or_default();
     let more = |rule: &EnvRule| matches!(rule, EnvRule::Pass(name) if default.split(' ').all(|known| known != name));
     plan.env.value.iter().any(more)
 }

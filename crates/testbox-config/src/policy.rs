@@ -25,9 +25,12 @@ pub fn policy_text(name: &str) -> Option<&'static str> {
     POLICIES.into_iter().find(|(other, _)| *other == name).map(|(_, text)| text)
 }
 
-/// What the default policy says about `key`, as typed; `None` for an unknown key or one that no policy may say.
-pub fn default_text(key: &str) -> Option<String> {
-    builtin(DEFAULT).ok()?.text(key)
+/// The default policy: what holds where nobody says anything.
+///
+/// # Errors
+/// None but faults of testbox: the default policy is compiled in and tested.
+pub fn defaults() -> Result<Layer, ConfigError> {
+    builtin(DEFAULT)
 }
 
 /// The settings of the policy, standing on those of the default policy. Its relative paths are the project's.
@@ -36,7 +39,7 @@ pub(crate) fn load(
     project: &Project,
     home: Option<&Path>,
 ) -> Result<Layer, ConfigError> {
-    let base = builtin(DEFAULT)?;
+    let base = defaults()?;
     let layer = match chosen {
         None => base,
         Some(given) => read(given)?.instead_of(base),

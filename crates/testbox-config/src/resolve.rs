@@ -36,7 +36,7 @@ pub fn resolve(request: &Request) -> Result<RunPlan, ConfigError> {
     if request.command.first().is_none_or(|program| program.is_empty()) {
         return Err(ConfigError::NoCommand);
     }
-    let home = request.home.as_deref();
+    let home = request.home.as_deref().filter(|home| home.is_absolute());
     let typed = Base { folder: &request.cwd, tilde: Tilde::Literal };
     let flags = request.flags.clone().anchored(typed)?;
     let variables = environment::read(&request.environment)?.anchored(typed)?;
@@ -73,8 +73,16 @@ fn find_project(flags: &Layer, cwd: &Path, home: Option<&Path>) -> Result<Projec
     }
     let typed = given("cwd", &flags.cwd)?;
     let path = &typed.value().0;
-    if !path.is_dir() {
+    if !path.try_exists().map_err(ConfigError::Read)? {
         return Err(ConfigError::PathMissing { place: typed.place(), path: path.clone() });
+    }
+    if !path.is_dir() {
+        return Err(ConfigError::PathRefused {
+            place: typed.place(),
+            path: path.clone(),
+            why: "it is not a folder",
+            fix: "name the folder that the command shall start in".to_owned(),
+        });
     }
     Project::find(path, home)
 }

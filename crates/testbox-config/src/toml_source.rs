@@ -67,19 +67,24 @@ impl Source<'_> {
         span: &Range<usize>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), ConfigError> {
-        let line = self.line(span);
         let Some(key) = Key::find(name) else {
+            let line = self.line(span);
             let names = Layer::KEYS.iter().map(|key| key.name);
             let nearest = testbox_model::nearest(&name.replace('_', "-"), names);
             return Err(ConfigError::UnknownKey { file: self.file(), line, key: name.to_owned(), nearest });
         };
-        self.check_scope(key, line)?;
-        layer.set(key.name, self.raw(key, line, value)?).map(drop)
+        self.check_scope(key, span)?;
+        layer.set(key.name, self.raw(key, span, value)?).map(drop)
     }
 
-    fn check_scope(&self, key: Key, line: usize) -> Result<(), ConfigError> {
-        let misplaced =
-            |kind, instead| ConfigError::MisplacedKey { file: self.file(), line, key: key.name, kind, instead };
+    fn check_scope(&self, key: Key, span: &Range<usize>) -> Result<(), ConfigError> {
+        let misplaced = |kind, instead| ConfigError::MisplacedKey {
+            file: self.file(),
+            line: self.line(span),
+            key: key.name,
+            kind,
+            instead,
+        };
         match (self.kind, key.scope) {
             (_, Scope::Anywhere | Scope::Files) => Ok(()),
             (Kind::Project(_), Scope::Project) | (Kind::PolicyFile(_) | Kind::Policy(_), Scope::Policy) => Ok(()),
@@ -92,8 +97,8 @@ impl Source<'_> {
         }
     }
 
-    fn raw(&self, key: Key, line: usize, value: &Spanned<DeValue<'_>>) -> Result<Raw, ConfigError> {
-        let origin = self.origin(line);
+    fn raw(&self, key: Key, span: &Range<usize>, value: &Spanned<DeValue<'_>>) -> Result<Raw, ConfigError> {
+        let origin = self.origin(span);
         let (items, is_list) = match value.get_ref() {
             DeValue::Array(array) => {
                 let items = array.iter().map(|item| self.item(key, item)).collect::<Result<_, _>>()?;
@@ -105,7 +110,7 @@ impl Source<'_> {
     }
 
     fn item(&self, key: Key, value: &Spanned<DeValue<'_>>) -> Result<RawItem, ConfigError> {
-        let origin = self.origin(self.line(&value.span()));
+        let origin = self.origin(&value.span());
         let wrong = |found| ConfigError::WrongKind {
             place: Place::new(origin.clone(), key.name),
             found,
@@ -123,10 +128,11 @@ impl Source<'_> {
         Ok(RawItem { text, origin })
     }
 
-    fn origin(&self, line: usize) -> Origin {
+    fn origin(&self, span: &Range<usize>) -> Origin {
+        let line = || self.line(span);
         match self.kind {
-            Kind::Project(path) => Origin::ProjectFile { path: path.to_owned(), line },
-            Kind::PolicyFile(path) => Origin::Policy(format!("{}:{line}", path.display())),
+            Kind::Project(path) => Origin::ProjectFile { path: path.to_owned(), line: line() },
+            Kind::PolicyFile(path) => Origin::Policy(format!("{}:{}", path.display(), line())),
             Kind::Policy(name) => Origin::Policy(name.to_owned()),
         }
     }

@@ -60,6 +60,8 @@ fn cwd_as_a_flag_works_as_if_started_there() {
     let plan = case.plan();
     assert_eq!((plan.project, plan.cwd), (case.path("project"), case.path("project/sub")));
     assert!(matches!(Case::new().flag("cwd", "missing").error(), ConfigError::PathMissing { .. }));
+    let case = Case::new().file("project/file", "").flag("cwd", "file");
+    assert!(matches!(case.error(), ConfigError::PathRefused { .. }));
 }
 
 #[test]

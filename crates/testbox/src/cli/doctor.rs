@@ -1,0 +1,13 @@
+//! `testbox doctor`: what this host can enforce.
+
+use clap::Args;
+
+/// Try each wall on this host, and print what was found with the exact fix
+///
+/// Exits with 0 only if a run with the default policy would be fully enforced.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
