@@ -30,12 +30,10 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn build(&mut self, host: &Host, name: &str) -> Result<(), CgroupError> {
         let needs = self.present(host, needs(host, self.demand))?;
-        for hierarchy in host.hierarchies() {
+        for hierarchy in in_order_of(&needs, host) {
             let mut here: Vec<Need> = needs.iter().copied().filter(|need| hierarchy.has(need.controller)).collect();
             here.sort_by_key(|need| need.optional);
-            if !here.is_empty() {
-                self.place(hierarchy, name, &here)?;
-            }
+            self.place(hierarchy, name, &here)?;
         }
         for wall in walls::GUARDED {
             let report = self.raise(wall)?;
@@ -94,7 +92,10 @@ impl Builder<'_> {
     /// No wall depends on counting CPU time, but the idle timeout does: its absence must be told.
     fn with_counter_note(&self, wall: Wall, report: WallReport) -> WallReport {
         match self.missing.iter().find(|(need, _)| need.wall == wall && need.is_counter()) {
-            Some((_, reason)) => report.with_note(format!("CPU time is not counted: {reason}")),
+            Some((_, reason)) => {
+                let reason = reason.strip_prefix("cannot build the wall `cpu`: ").unwrap_or(reason);
+                report.with_note(format!("CPU time is not counted: {reason}"))
+            }
             None => report,
         }
     }
@@ -120,6 +121,17 @@ impl Builder<'_> {
             let _ = (self.group.kernel.rmdir)(&directory.path);
         }
     }
+}
+
+/// The hierarchies that fulfil the needs, so that the most important wall is the first to be missed.
+fn in_order_of<'a>(needs: &[Need], host: &'a Host) -> Vec<&'a Hierarchy> {
+    let mut hierarchies: Vec<&Hierarchy> = Vec::new();
+    for hierarchy in needs.iter().filter_map(|need| host.hierarchy_of(need.controller)) {
+        if !hierarchies.contains(&hierarchy) {
+            hierarchies.push(hierarchy);
+        }
+    }
+    hierarchies
 }
 
 /// What a box needs on this host. CPU time is counted by a v1 hierarchy of its own, but no wall depends on it.

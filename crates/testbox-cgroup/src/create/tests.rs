@@ -71,8 +71,8 @@ fn v1_makes_one_directory_for_each_needed_hierarchy() {
     assert_eq!(
         group.membership(),
         [
-            ("pids".to_owned(), "/testbox-97b45cbc-14646-190080".to_owned()),
             ("memory".to_owned(), "/session/a b/testbox-97b45cbc-14646-190080".to_owned()),
+            ("pids".to_owned(), "/testbox-97b45cbc-14646-190080".to_owned()),
             ("cpu,cpuacct".to_owned(), "/testbox-97b45cbc-14646-190080".to_owned()),
         ]
     );
@@ -177,6 +177,8 @@ fn without_permission_it_is_an_error_unless_all_walls_may_be_degraded() {
         for allowed in [vec![], vec![Wall::Memory], vec![Wall::Pids]] {
             let error = BoxGroup::create(&host, &id(), &allowing(&allowed)).unwrap_err();
             assert!(error.hint().unwrap().contains(hint), "{error}");
+            let missed = if allowed == [Wall::Memory] { "`pids`" } else { "`memory`" };
+            assert!(error.to_string().contains(missed), "{error}");
         }
         let group = BoxGroup::create(&host, &id(), &allowing(&[Wall::Memory, Wall::Pids])).unwrap();
         assert!(group.paths().is_empty() && group.membership().is_empty() && group.is_empty().unwrap());
@@ -196,7 +198,7 @@ fn v1_says_when_cpu_time_is_not_counted() {
     let host = refusing(&fake, Errno::ACCESS);
     let group = BoxGroup::create(&host, &id(), &allowing(&[Wall::Memory, Wall::Pids])).unwrap();
     assert_eq!(states(&group)[2], (Wall::Cpu, WallState::Off));
-    assert!(by(&group, Wall::Cpu).1.unwrap().starts_with("CPU time is not counted: "));
+    assert!(by(&group, Wall::Cpu).1.unwrap().starts_with("CPU time is not counted: not allowed to "));
 }
 
 #[test]

@@ -9,16 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use testbox_cgroup::{BoxGroup, BoxId, Demand, Host};
 
-/// The name in `TESTBOX_TEST_MUST`.
-pub(crate) const REQUIREMENT: &str = "cgroup1-memory";
-
 /// The plain demand of most tests.
 pub(crate) fn demand() -> Demand {
     Demand { memory_bytes: 64 << 20, pids: 64, ..Demand::default() }
 }
 
-/// Why the tests cannot run here, found out by making a box.
-pub(crate) fn lack() -> Option<String> {
+/// Why no box can be made on v1, found out by making one.
+pub(crate) fn lack_of_v1_memory() -> Option<String> {
     let host = host();
     match host.hierarchy_of("memory") {
         None => return Some("no memory controller is mounted".to_owned()),
@@ -28,6 +25,40 @@ pub(crate) fn lack() -> Option<String> {
     let owner = Owner::new();
     let probe = BoxGroup::create(&host, &owner.id(), &demand());
     probe.and_then(|group| group.remove(soon())).err().map(|error| error.to_string())
+}
+
+/// Why no group can be made in the unified hierarchy, found out by making one.
+pub(crate) fn lack_of_unified() -> Option<String> {
+    let owner = Owner::new();
+    match make_unified(&owner) {
+        Err(error) => Some(error),
+        Ok(group) => fs_err::remove_dir(group).err().map(|error| error.to_string()),
+    }
+}
+
+/// Why no transfer rate can be limited on v1.
+pub(crate) fn lack_of_disk() -> Option<String> {
+    let has_blkio = host().hierarchy_of("blkio").is_some_and(|blkio| !blkio.unified);
+    let lack = if !has_blkio { Some("no blkio controller is mounted") } else { None };
+    let lack = lack.or_else(|| if any_disk().is_none() { Some("there is no block device") } else { None });
+    lack.map(str::to_owned).or_else(lack_of_v1_memory)
+}
+
+/// (major, minor) of some whole disk.
+pub(crate) fn any_disk() -> Option<(u32, u32)> {
+    let mut disks = fs_err::read_dir("/sys/block").ok()?.flatten();
+    let disk = disks.find_map(|disk| fs_err::read_to_string(disk.path().join("dev")).ok())?;
+    let (major, minor) = disk.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// A bare group below the root of the unified hierarchy, named as a box of `owner`.
+pub(crate) fn make_unified(owner: &Owner) -> Result<PathBuf, String> {
+    let host = host();
+    let unified = host.hierarchies().iter().find(|hierarchy| hierarchy.unified).ok_or("it is not mounted")?;
+    let group = unified.mount_point.join(owner.id().to_string());
+    fs_err::create_dir(&group).map_err(|error| error.to_string())?;
+    Ok(group)
 }
 
 pub(crate) fn host() -> Host {

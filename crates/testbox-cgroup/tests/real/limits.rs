@@ -1,14 +1,15 @@
 //! Limits bite, counters tell, and the twin with room to spare is untouched.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use testbox_cgroup::{BoxGroup, CgroupError, Demand};
+use testbox_cgroup::{BoxGroup, CgroupError, Demand, IoDemand};
 use testbox_model::{Wall, WallState};
 
-use crate::ground::{TestBox, demand, host, is_readable, pause};
+use crate::ground::{TestBox, any_disk, command, demand, host, is_readable, pause};
 
 const ROOT: &str = "/";
 /// Touches 128 MiB, page by page.
@@ -97,17 +98,24 @@ pub(crate) fn refused_forks_are_counted_and_kills_do_not_add() {
 }
 
 pub(crate) fn a_cpu_limit_throttles() {
-    // Four hierarchies: more than the descriptors that `TestBox::command` can pass.
-    let owner = crate::ground::Owner::new();
-    let demand = Demand { cpus: Some(0.2), ..demand() };
-    let group = BoxGroup::create(&host(), &owner.id(), &demand).unwrap();
-    let busy = "for g in \"$@\"; do echo 0 > \"$g/cgroup.procs\" || exit 97; done; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
-    let status = crate::ground::command("/bin/sh").args(["-c", busy, "busy"]).args(group.paths()).status().unwrap();
-    let (cpu, report) = (group.counters().cpu, group.walls()[2].clone());
-    group.remove(crate::ground::soon()).unwrap();
+    let test_box = TestBox::new(&Demand { cpus: Some(0.2), ..demand() });
+    // Four hierarchies are more than `TestBox::command` can pass descriptors of.
+    let busy = "for g in \"$@\"; do echo 0 > \"$g/cgroup.procs\" || exit 97; done; \
+                i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+    let status = command("/bin/sh").args(["-c", busy, "busy"]).args(test_box.group.paths()).status().unwrap();
+    let (cpu, report) = (test_box.group.counters().cpu, &test_box.group.walls()[2]);
     assert_eq!(status.code(), Some(0));
     assert_eq!(report.by, "cgroup v1 cpu.cfs_quota_us");
     assert!(cpu.used_ms > 0 && cpu.throttled_ms > 0, "{cpu:?}");
+}
+
+pub(crate) fn transfer_rates_are_set() {
+    let io = IoDemand { devices: vec![any_disk().unwrap()], read_bps: Some(64 << 20), write_bps: Some(32 << 20) };
+    let test_box = TestBox::new(&Demand { io: Some(io), ..demand() });
+    let report = &test_box.group.walls()[3];
+    assert_eq!((report.state, report.by.as_str()), (WallState::Enforced, "cgroup v1 blkio.throttle"));
+    let io = test_box.group.counters().io;
+    assert_eq!((io.read_bytes, io.written_bytes), (Some(0), Some(0)));
 }
 
 pub(crate) fn a_second_box_of_the_same_name_is_refused() {
@@ -115,5 +123,7 @@ pub(crate) fn a_second_box_of_the_same_name_is_refused() {
     let error = BoxGroup::create(&host(), &test_box.owner.id(), &demand()).unwrap_err();
     assert!(matches!(error, CgroupError::Exists { .. }), "{error}");
     assert!(test_box.group.paths().iter().all(|path| path.exists()), "the first is untouched");
-    assert_eq!(BoxGroup::find(&host(), &test_box.owner.id()).unwrap().paths(), test_box.group.paths());
+    let sorted = |group: &BoxGroup| BTreeSet::from_iter(group.paths());
+    let found = BoxGroup::find(&host(), &test_box.owner.id()).unwrap();
+    assert_eq!(sorted(&found), sorted(&test_box.group));
 }

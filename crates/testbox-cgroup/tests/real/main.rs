@@ -1,7 +1,7 @@
 //! The crate on the running kernel: limits that bite, kills that end everything, nothing left.
 //!
-//! Needs cgroup v1 hierarchies in which groups can be made. Elsewhere each test is counted as ignored, with the reason,
-//! unless `TESTBOX_TEST_MUST` names `cgroup1-memory`.
+//! Most need cgroup v1 hierarchies in which groups can be made (`cgroup1-memory`). Elsewhere a test is counted as ignored,
+//! with the reason; it fails if `TESTBOX_TEST_MUST` names what it needs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -13,10 +13,10 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
-    let lack = ground::lack();
-    let must = std::env::var("TESTBOX_TEST_MUST").unwrap_or_default();
-    let must = must.split(',').any(|name| name == ground::REQUIREMENT);
-    let tests: [(&str, fn()); 13] = [
+    let v1 = Requirement::probe("cgroup1-memory", ground::lack_of_v1_memory);
+    let unified = Requirement::probe("cgroup2", ground::lack_of_unified);
+    let disk = Requirement::probe("cgroup1-blkio", ground::lack_of_disk);
+    let on_v1: [(&str, fn()); 13] = [
         ("limits_are_in_force_for_who_joined", limits::limits_are_in_force_for_who_joined),
         ("an_oom_is_counted_and_told", limits::an_oom_is_counted_and_told),
         ("enough_memory_is_no_oom", limits::enough_memory_is_no_oom),
@@ -31,16 +31,36 @@ fn main() -> std::process::ExitCode {
         ("gc_ends_boxes_of_dead_owners_only", ending::gc_ends_boxes_of_dead_owners_only),
         ("a_box_costs_little", ending::a_box_costs_little),
     ];
-    let trials = tests.into_iter().map(|(name, test)| {
-        let lack = lack.clone();
+    let mut trials: Vec<Trial> = on_v1.into_iter().map(|(name, test)| v1.trial(name, test)).collect();
+    trials.push(
+        unified.trial("the_unified_hierarchy_kills_fork_chains", ending::the_unified_hierarchy_kills_fork_chains),
+    );
+    trials.push(disk.trial("transfer_rates_are_set", limits::transfer_rates_are_set));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Something that tests need of the machine, found out by doing.
+struct Requirement {
+    name: &'static str,
+    lack: Option<String>,
+    must: bool,
+}
+
+impl Requirement {
+    fn probe(name: &'static str, lack: fn() -> Option<String>) -> Self {
+        let must = std::env::var("TESTBOX_TEST_MUST").unwrap_or_default();
+        Self { name, lack: lack(), must: must.split(',').any(|must| must == name) }
+    }
+
+    fn trial(&self, name: &str, test: fn()) -> Trial {
+        let (requirement, lack, must) = (self.name, self.lack.clone(), self.must);
         Trial::ignorable_test(name, move || match lack {
             None => {
                 test();
                 Ok(Completion::Completed)
             }
-            Some(lack) if must => Err(Failed::from(format!("`{}` is required: {lack}", ground::REQUIREMENT))),
-            Some(lack) => Ok(Completion::ignored_with(format!("needs {}: {lack}", ground::REQUIREMENT))),
+            Some(lack) if must => Err(Failed::from(format!("`{requirement}` is required: {lack}"))),
+            Some(lack) => Ok(Completion::ignored_with(format!("needs {requirement}: {lack}"))),
         })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    }
 }
