@@ -1,0 +1,36 @@
+//! From typed flags to the plan, on this machine.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use testbox_config::{INSIDE_VARIABLE, Layer, Machine, Request};
+use testbox_model::{Fault, RunPlan};
+
+use crate::fault::{self, OrFault};
+
+/// Resolves the plan of a command.
+pub(crate) fn resolve(command: &[OsString], flags: Layer) -> Result<RunPlan, Box<Fault>> {
+    refuse_nesting()?;
+    let cwd = std::env::current_dir()
+        .map_err(|error| fault::of(&error, Some("the current folder is gone or unreadable; `cd` somewhere else".into())))?;
+    let request = Request {
+        command: command.to_vec(),
+        flags,
+        cwd,
+        environment: std::env::vars_os().collect(),
+        machine: Machine::read(Path::new("/"), None).or_fault()?,
+        home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
+    };
+    testbox_config::resolve(&request).or_fault()
+}
+
+/// A box has no namespaces to give away: a second testbox inside could enforce nothing.
+fn refuse_nesting() -> Result<(), Box<Fault>> {
+    match std::env::var_os(INSIDE_VARIABLE) {
+        None => Ok(()),
+        Some(value) => Err(fault::plain(
+            format!("testbox does not run inside a box ({INSIDE_VARIABLE}={} is set)", value.to_string_lossy()),
+            format!("run the command itself: it is contained already; outside of a box, `unset {INSIDE_VARIABLE}`"),
+        )),
+    }
+}

@@ -1,0 +1,209 @@
+//! `testbox run`: the main job, from typed flags to the exit code.
+
+mod boxed;
+mod demand;
+mod output;
+mod walls;
+
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Mode, OFlags};
+use testbox_bundle::{Bundle, Host};
+use testbox_model::{ExitCode, Fault, RunPlan, RunRecord, Verdict, WallReport, judge};
+use testbox_report::{ReportDir, ReportError, Terminal};
+use testbox_sandbox::{Launch, Running, Streams, seal};
+use testbox_supervisor::{Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals};
+
+use crate::cli::RunArgs;
+use crate::fault::{self, OrFault, Outcome};
+use crate::{plan, print};
+use boxed::Boxed;
+use output::{Filters, Notices};
+
+/// Runs a command in a box.
+pub(crate) fn run(args: &RunArgs) -> Outcome {
+    seal::ensure().or_fault()?;
+    let plan = plan::resolve(&args.command, args.layer())?;
+    if args.dry_run {
+        return describe(&plan);
+    }
+    let host = Host::current();
+    let bundle = testbox_bundle::build(&plan, &host).or_fault()?;
+    let owner = (host.euid == 0).then_some((bundle.identity.host_uid, bundle.identity.host_gid));
+    let reports = ReportDir::open(&plan.reports.dir.value, owner).or_fault()?;
+    let run = Run { plan: &plan, bundle: &bundle, terminal: saved_terminal(&plan)? };
+    run.go(reports)
+}
+
+fn describe(plan: &RunPlan) -> Outcome {
+    if plan.reports.json_to_stdout {
+        let text = serde_json::to_string_pretty(plan).map_err(|error| fault::of(&error, None))?;
+        return print::text(&format!("{text}\n"));
+    }
+    print::text(&testbox_config::describe(plan))
+}
+
+/// The terminal's modes before the run, if the command gets a terminal of its own.
+fn saved_terminal(plan: &RunPlan) -> Result<Option<SavedTerminal>, Box<Fault>> {
+    let stdin = std::io::stdin();
+    (plan.terminal.tty && stdin.is_terminal()).then(|| SavedTerminal::of(stdin.as_fd()).or_fault()).transpose()
+}
+
+/// One run, everything resolved.
+struct Run<'a> {
+    plan: &'a RunPlan,
+    bundle: &'a Bundle,
+    terminal: Option<SavedTerminal>,
+}
+
+/// A run whose box is gone.
+struct Ended {
+    outcome: Supervised,
+    walls: Vec<WallReport>,
+    box_id: String,
+    carried_out: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Run<'_> {
+    fn go(self, mut reports: ReportDir) -> Outcome {
+        let plan = self.plan;
+        let mut terminal = print::terminal(plan.terminal.color, plan.terminal.verbosity);
+        let started_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let ended = self.box_and_watch(&mut reports, &mut terminal)?;
+        let mut warnings = ended.outcome.warnings;
+        warnings.extend(ended.warnings);
+        let record = RunRecord {
+            box_id: ended.box_id,
+            started_at,
+            duration_ms: ended.outcome.duration_ms,
+            plan: plan.clone(),
+            walls: ended.walls,
+            evidence: ended.outcome.evidence,
+            timeline: ended.outcome.timeline,
+            carried_out: ended.carried_out,
+            warnings,
+        };
+        let verdict = judge(&record);
+        report(&record, &verdict, &mut reports, &mut terminal)
+    }
+
+    /// Builds the box, supervises it until all of it is gone, and carries its outputs out.
+    fn box_and_watch(&self, reports: &mut ReportDir, terminal: &mut Terminal) -> Result<Ended, Box<Fault>> {
+        let plan = self.plan;
+        let signals = Signals::install().or_fault()?;
+        let boxed = Boxed::new(plan, self.terminal.as_ref())?;
+        let walls = walls::all(plan, self.bundle, boxed.group.walls());
+        terminal.header(plan, &walls);
+        let started = Instant::now();
+        let running = testbox_sandbox::launch(&self.launch(&boxed, &signals)).or_fault()?;
+        let upper = running.upper.as_ref().map(|fd| fd.as_fd().try_clone_to_owned()).transpose();
+        let upper = upper.map_err(|error| fault::of(&error, None))?;
+        let outcome = self.watch(running, &boxed, &signals, started, reports, terminal)?;
+        let box_id = boxed.id.clone();
+        boxed.end()?;
+        let (carried_out, warnings) = upper.map(|upper| self.carry_out(&upper)).transpose()?.unwrap_or_default();
+        Ok(Ended { outcome, walls, box_id, carried_out, warnings })
+    }
+
+    fn launch<'l>(&'l self, boxed: &'l Boxed, signals: &'l Signals) -> Launch<'l> {
+        Launch {
+            bundle: self.bundle,
+            group: &boxed.group,
+            box_id: &boxed.id,
+            merge_output: self.plan.reports.json_to_stdout || output::same_file(),
+            stdin: !std::io::stdin().is_terminal(),
+            nproc_limit: boxed.nproc_limit,
+            cancel: signals.as_fd(),
+        }
+    }
+
+    fn watch(
+        &self,
+        running: Running,
+        boxed: &Boxed,
+        signals: &Signals,
+        started: Instant,
+        reports: &mut ReportDir,
+        terminal: &mut Terminal,
+    ) -> Result<Supervised, Box<Fault>> {
+        let plan = self.plan;
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let out = if plan.reports.json_to_stdout { stderr.as_fd() } else { stdout.as_fd() };
+        let filters = Filters::new(plan.terminal.raw_output);
+        let notices = Notices::new(print::style(plan.terminal.color, plan.terminal.verbosity));
+        let tmpfs = running.bounded.iter().map(|(_, fd)| fd.try_clone()).collect::<std::io::Result<_>>();
+        let tmpfs = tmpfs.map_err(|error| fault::of(&error, None))?;
+        let mut meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
+        let inputs = Inputs {
+            init: running.init,
+            status: running.channel.into_fd(),
+            streams: self.streams(running.streams)?,
+            host: HostStreams { stdin: Some(stdin.as_fd()), stdout: out, stderr: stderr.as_fd() },
+            filter: Box::new(filters.clone()),
+            notice: Some(notices.into_notice()),
+            meter: &mut meter,
+            disks: running.bounded,
+            started,
+            signals,
+        };
+        let mut journal_failure: Option<ReportError> = None;
+        let outcome = testbox_supervisor::supervise(inputs, plan, &mut |event| {
+            if let Err(error) = reports.journal(event) {
+                journal_failure.get_or_insert(error);
+            }
+        });
+        filters.restore(terminal);
+        let mut outcome = outcome.or_fault()?;
+        if let Some(error) = journal_failure {
+            outcome.warnings.push(format!("the journal is not complete: {error}"));
+        }
+        Ok(outcome)
+    }
+
+    fn streams(&self, streams: Streams) -> Result<testbox_supervisor::Streams, Box<Fault>> {
+        Ok(match streams {
+            Streams::Pipes { stdin, stdout, stderr } => testbox_supervisor::Streams::Pipes { stdin, stdout, stderr },
+            Streams::Pty { master } => {
+                let saved = saved_terminal(self.plan)?;
+                let terminal = saved.map(RawTerminal::enter).transpose().or_fault()?;
+                testbox_supervisor::Streams::Pty { master, terminal }
+            }
+        })
+    }
+
+    /// Declared outputs leave the dead box's upper layer.
+    fn carry_out(&self, upper: &OwnedFd) -> Result<(Vec<String>, Vec<String>), Box<Fault>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let project = rustix::fs::open(&self.plan.project, flags, Mode::empty())
+            .map_err(|errno| fault::of(&std::io::Error::from(errno), Some("the project's folder is gone".into())))?;
+        let caps = Caps::of_bytes(self.plan.limits.tmp_bytes.value.0);
+        let carried =
+            testbox_supervisor::carry_out(upper.as_fd(), project.as_fd(), &self.plan.view.outputs.value, caps);
+        Ok((carried.copied, carried.warnings))
+    }
+}
+
+/// Tells the verdict everywhere. A report that cannot be written is testbox's fault, and the results go to stdout.
+fn report(record: &RunRecord, verdict: &Verdict, reports: &mut ReportDir, terminal: &mut Terminal) -> Outcome {
+    let plan = &record.plan;
+    let json = || testbox_report::json_text(record, verdict).map_err(|error| fault::of(&error, None));
+    let written = reports.write(record, verdict);
+    let path = shown(&plan.project, &plan.reports.dir.value);
+    terminal.verdict(record, verdict, written.is_ok().then_some(path.as_path()));
+    if plan.reports.json_to_stdout || written.is_err() {
+        print::text(&json()?)?;
+    }
+    match written {
+        Ok(()) => Ok(verdict.exit_code.number()),
+        Err(error) => Err(Box::new(Fault { exit_code: ExitCode::Fault, ..*fault::of(&error, error.hint()) })),
+    }
+}
+
+/// The report's path as short as it can be said.
+fn shown(project: &Path, dir: &Path) -> std::path::PathBuf {
+    dir.strip_prefix(project).unwrap_or(dir).join("testbox.json")
+}

@@ -1,0 +1,85 @@
+//! What a box owns on the host, its cgroups and its reaper, and that it goes away on every path.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use testbox_cgroup::{BoxGroup, BoxId, Host};
+use testbox_model::{Fault, RunPlan, Wall, WallState};
+use testbox_sandbox::Reaper;
+use testbox_supervisor::SavedTerminal;
+
+use super::demand;
+use crate::fault::{self, OrFault};
+
+/// Longest wait for the kernel to take the last process out of the groups.
+const REMOVAL: Duration = Duration::from_secs(10);
+
+/// The cgroups and the reaper of a box.
+#[derive(Debug)]
+pub(super) struct Boxed {
+    pub(super) id: String,
+    pub(super) group: BoxGroup,
+    /// Where no cgroup limits processes: RLIMIT_NPROC in the box's own user namespace.
+    pub(super) nproc_limit: Option<u64>,
+    reaper: Option<Reaper>,
+}
+
+impl Boxed {
+    /// Removes what dead runs left, makes the groups with their limits, and starts the reaper.
+    pub(super) fn new(plan: &RunPlan, terminal: Option<&SavedTerminal>) -> Result<Self, Box<Fault>> {
+        let root = Path::new("/");
+        let mut host = Host::detect(root).or_fault()?;
+        let id = BoxId::of_current(root).or_fault()?;
+        host.settle(&id).or_fault()?;
+        // What cannot be removed now is no reason not to run; `testbox gc` names it.
+        drop(testbox_cgroup::gc(&host));
+        let group = BoxGroup::create(&host, &id, &demand::of(plan)?).or_fault()?;
+        let degraded = |wall| group.walls().iter().any(|w| w.wall == wall && w.state == WallState::Degraded);
+        let nproc_limit = degraded(Wall::Pids).then_some(plan.limits.pids.value);
+        let mut boxed = Self { id: id.to_string(), group, nproc_limit, reaper: None };
+        let tty = terminal.is_some().then(|| std::io::stdin().as_fd().try_clone_to_owned());
+        let tty = tty.transpose().map_err(|error| fault::of(&error, None))?;
+        let group = &boxed.group;
+        let reaper = Reaper::start(tty, |_tty| {
+            clean(group);
+            if let Some(saved) = terminal {
+                let _nobody_is_left_to_tell = saved.restore();
+            }
+        });
+        boxed.reaper = Some(reaper.or_fault()?);
+        Ok(boxed)
+    }
+
+    /// After the last process: removes the groups, and says goodbye to the reaper.
+    pub(super) fn end(mut self) -> Result<(), Box<Fault>> {
+        testbox_sandbox::reap_children();
+        let removed = self.group.remove(Instant::now() + REMOVAL);
+        if removed.is_ok() {
+            self.dismiss();
+        }
+        removed.or_fault()
+    }
+
+    fn dismiss(&mut self) {
+        if let Some(reaper) = self.reaper.take() {
+            reaper.dismiss();
+        }
+    }
+}
+
+impl Drop for Boxed {
+    fn drop(&mut self) {
+        if self.reaper.is_some() {
+            clean(&self.group);
+            testbox_sandbox::reap_children();
+            self.dismiss();
+        }
+    }
+}
+
+/// Kills and removes whatever is left. On the paths that come here an error is told already, or nobody is left to tell.
+fn clean(group: &BoxGroup) {
+    drop(group.kill());
+    drop(group.remove(Instant::now() + REMOVAL));
+}

@@ -1,0 +1,53 @@
+//! Every wall of a run, in the order of reports.
+
+use testbox_bundle::Bundle;
+use testbox_model::{Net, RunPlan, SeccompChoice, Wall, WallReport};
+
+/// What is enforced of each wall: the cgroups say theirs, the box is built of the others or not at all.
+pub(super) fn all(plan: &RunPlan, bundle: &Bundle, groups: &[WallReport]) -> Vec<WallReport> {
+    Wall::ALL
+        .into_iter()
+        .filter_map(|wall| match wall {
+            Wall::Namespaces => Some(namespaces(plan.net.value)),
+            Wall::Capabilities => Some(WallReport::enforced(wall, "all five sets empty, no_new_privs")),
+            Wall::Seccomp => Some(seccomp(&plan.seccomp.value, bundle.filters.len())),
+            Wall::Disk => Some(disk(plan)),
+            Wall::Network => Some(network(plan.net.value)),
+            Wall::Memory | Wall::Pids | Wall::Cpu | Wall::Io => groups.iter().find(|group| group.wall == wall).cloned(),
+        })
+        .collect()
+}
+
+fn namespaces(net: Net) -> WallReport {
+    let list = match net {
+        Net::None => "user, pid, mount, net, ipc, uts, cgroup",
+        Net::Host => "user, pid, mount, ipc, uts, cgroup",
+    };
+    WallReport::enforced(Wall::Namespaces, list)
+}
+
+fn seccomp(choice: &SeccompChoice, filters: usize) -> WallReport {
+    let name = match choice {
+        SeccompChoice::Builtin(name) => name.clone(),
+        SeccompChoice::File(path) => path.display().to_string(),
+    };
+    WallReport::enforced(Wall::Seccomp, format!("profile {name}, {filters} filters"))
+}
+
+fn disk(plan: &RunPlan) -> WallReport {
+    let limits = &plan.limits;
+    let by = format!("tmpfs of {} and {} inodes", limits.tmp_bytes.value, limits.tmp_inodes.value);
+    let report = WallReport::enforced(Wall::Disk, by);
+    if plan.view.write.value {
+        return report.with_note("the project itself is writable (`--write`): what is written there is not bounded");
+    }
+    report
+}
+
+fn network(net: Net) -> WallReport {
+    match net {
+        Net::None => WallReport::enforced(Wall::Network, "own namespace, loopback only"),
+        Net::Host => WallReport::off(Wall::Network, "`--net host`")
+            .with_note("the box can reach every service of this host and its network; loopback services included"),
+    }
+}
