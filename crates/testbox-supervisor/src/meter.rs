@@ -1,0 +1,83 @@
+//! `Meter`: where the numbers of a box come from: a cgroup, or the sampling watchdog where there is none.
+
+use std::error::Error;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use testbox_model::{CpuEvidence, IoEvidence, MemoryEvidence, PidsEvidence, StopCause};
+
+/// What the box uses now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Memory in use, in bytes.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub pids: u64,
+    /// CPU time used since the start, in milliseconds; never falls.
+    pub cpu_ms: u64,
+    /// Forks refused by the limit since the start; never falls.
+    pub refused_forks: u64,
+}
+
+/// The counters of the whole run; `memory.largest` is left empty, the supervisor fills it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counters {
+    /// Memory.
+    pub memory: MemoryEvidence,
+    /// Processes and threads.
+    pub pids: PidsEvidence,
+    /// CPU.
+    pub cpu: CpuEvidence,
+    /// Block I/O.
+    pub io: IoEvidence,
+}
+
+/// A number of the box that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the {what} of the box")]
+pub struct MeterError {
+    /// Which: `usage`, `counters`, `processes`.
+    pub what: &'static str,
+    /// Cause.
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// Where the numbers of a box come from. No method may block.
+pub trait Meter {
+    /// What the box uses now.
+    ///
+    /// # Errors
+    /// The source cannot be read; the supervisor warns once and goes on with the last numbers.
+    fn usage(&mut self) -> Result<Usage, MeterError>;
+
+    /// The counters since the start. Also called when the box is dead, so the source must outlive it.
+    ///
+    /// # Errors
+    /// The source cannot be read; at the end of a run that is an error of the run.
+    fn counters(&mut self) -> Result<Counters, MeterError>;
+
+    /// Host pids of the box's processes, init included, in no order.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    fn processes(&mut self) -> Result<Vec<i32>, MeterError>;
+
+    /// A descriptor that becomes ready in one of these ways when the kernel may have killed for memory.
+    fn oom_fd(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        None
+    }
+
+    /// Takes the event off the descriptor of [`Meter::oom_fd`], so that it is ready again only after the next one.
+    fn take_oom(&mut self) {}
+
+    /// A limit that this meter itself guards and that the last usage exceeds; the box is killed at once for it.
+    fn breach(&self) -> Option<StopCause> {
+        None
+    }
+
+    /// Time between two looks.
+    fn interval(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+}

@@ -1,0 +1,166 @@
+//! The walk over the upper layer, by directory descriptors.
+
+use std::ffi::{CStr, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use globset::GlobSet;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::io::Errno;
+
+use super::place::Project;
+use super::{Caps, Log};
+use crate::scan::shown;
+
+/// Folders below folders.
+const DEPTH: usize = 64;
+/// Entries looked at.
+const ENTRIES: u64 = 1_000_000;
+
+pub(super) struct Walk<'a> {
+    globs: &'a GlobSet,
+    project: &'a Project<'a>,
+    caps: Caps,
+    log: &'a mut Log,
+    files: u64,
+    bytes: u64,
+    entries: u64,
+}
+
+/// An open, verified regular file of the upper layer.
+pub(super) struct Found {
+    pub(super) file: OwnedFd,
+    pub(super) size: u64,
+    pub(super) mode: u32,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(globs: &'a GlobSet, project: &'a Project<'a>, caps: Caps, log: &'a mut Log) -> Self {
+        Self { globs, project, caps, log, files: 0, bytes: 0, entries: 0 }
+    }
+
+    pub(super) fn run(&mut self, upper: BorrowedFd<'_>) {
+        match open_folder(upper, c".") {
+            Ok(root) => self.folder(root, Path::new(""), 0),
+            Err(errno) => self.log.warn(format!("cannot open the written layer of the project: {errno}")),
+        }
+    }
+
+    fn folder(&mut self, folder: OwnedFd, path: &Path, depth: usize) {
+        let mut entries = match Dir::read_from(&folder) {
+            Ok(entries) => entries,
+            Err(errno) => return self.skip(path, &format!("cannot be read: {errno}")),
+        };
+        while let Some(Ok(entry)) = entries.read() {
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            self.entries += 1;
+            if self.entries == ENTRIES {
+                self.log.warn(format!("the walk ended after {ENTRIES} entries"));
+            }
+            if self.entries >= ENTRIES {
+                return;
+            }
+            let path = path.join(OsStr::from_bytes(name.to_bytes()));
+            self.entry(folder.as_fd(), name, &path, depth);
+        }
+    }
+
+    fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path, depth: usize) {
+        let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(errno) => return self.skip(path, &format!("cannot be examined: {errno}")),
+        };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            return self.descend(folder, name, path, depth);
+        }
+        if !self.globs.is_match(path) {
+            return;
+        }
+        match refusal(kind, &stat) {
+            Some(why) => self.skip(path, why),
+            None => self.carry(folder, name, path),
+        }
+    }
+
+    fn descend(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path, depth: usize) {
+        if name.to_bytes() == b".git" {
+            if self.globs.is_match(path) {
+                self.skip(path, "a `.git` folder is never changed");
+            }
+            return;
+        }
+        if depth == DEPTH {
+            return self.log.warn(format!("the walk ended {DEPTH} folders deep"));
+        }
+        match open_folder(folder, name) {
+            Ok(inner) => self.folder(inner, path, depth + 1),
+            Err(errno) => self.skip(path, &format!("cannot be opened: {errno}")),
+        }
+    }
+
+    fn carry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) {
+        let found = match open_file(folder, name) {
+            Ok(found) => found,
+            Err(why) => return self.skip(path, &why),
+        };
+        if self.files >= self.caps.files {
+            return self.log.warn(format!("more than {} files match; the rest was left behind", self.caps.files));
+        }
+        let left = self.caps.bytes.saturating_sub(self.bytes);
+        if found.size > left {
+            let size = testbox_model::Bytes(found.size);
+            return self.skip(path, &format!("its {size} are more than may still be carried out"));
+        }
+        match self.project.place(path, &found, left) {
+            Ok(bytes) => {
+                self.files += 1;
+                self.bytes += bytes;
+                self.log.copied.push(path.to_string_lossy().into_owned());
+            }
+            Err(why) => self.skip(path, &why),
+        }
+    }
+
+    fn skip(&mut self, path: &Path, why: &str) {
+        self.log.warn(format!("`{}` was left behind: {why}", shown(path.as_os_str().as_bytes())));
+    }
+}
+
+/// Why this is not carried out.
+fn refusal(kind: FileType, stat: &Stat) -> Option<&'static str> {
+    match kind {
+        FileType::RegularFile if stat.st_nlink == 1 => None,
+        FileType::RegularFile => Some("it has more than one link"),
+        FileType::CharacterDevice if stat.st_rdev == 0 => Some("the box deleted it; the project's own stays"),
+        FileType::Symlink => Some("it is a symbolic link"),
+        FileType::Fifo => Some("it is a FIFO"),
+        FileType::Socket => Some("it is a socket"),
+        _ => Some("it is a device"),
+    }
+}
+
+fn open_folder(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(parent, name, flags, Mode::empty())
+}
+
+/// Opens a file that was seen to be regular, and looks again at what was opened.
+fn open_file(folder: BorrowedFd<'_>, name: &CStr) -> Result<Found, String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = openat(folder, name, flags, Mode::empty()).map_err(|errno| format!("cannot be opened: {errno}"))?;
+    let stat = fstat(&file).map_err(|errno| format!("cannot be examined: {errno}"))?;
+    match refusal(FileType::from_raw_mode(stat.st_mode), &stat) {
+        Some(why) => Err(why.to_owned()),
+        None => Ok(Found { file, size: u64::try_from(stat.st_size).unwrap_or(0), mode: stat.st_mode }),
+    }
+}
+
+/// The folder of a path and its last component.
+pub(super) fn split(path: &Path) -> Option<(PathBuf, &OsStr)> {
+    Some((path.parent()?.to_owned(), path.file_name()?))
+}

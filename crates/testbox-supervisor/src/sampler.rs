@@ -1,0 +1,151 @@
+//! Looks at the box at a steady pace: usage into the timeline, disks, the largest processes, and what the numbers
+//! prove on the way (a fork storm, a limit that the meter itself guards, a kill of the kernel).
+
+use std::time::{Duration, Instant};
+
+use testbox_model::{DiskUse, ProcessUse, RunPlan, Sample, StopCause, Timeline};
+
+use crate::disks::Disks;
+use crate::events::Events;
+use crate::meter::{Counters, Meter, MeterError, Usage};
+use crate::scan::{Largest, ProcessTable};
+use crate::storm::Storm;
+
+/// Milliseconds between two samples of the timeline.
+const TIMELINE_MS: u64 = 100;
+
+pub(crate) struct Sampler<'a> {
+    meter: &'a mut dyn Meter,
+    every: Duration,
+    next: Instant,
+    usage: Usage,
+    timeline: Timeline,
+    storm: Storm,
+    disks: Disks,
+    largest: Largest,
+    oom_kills: u64,
+    oom_not_before: Instant,
+}
+
+/// What the sampler collected.
+pub(crate) struct Collected {
+    pub(crate) timeline: Timeline,
+    pub(crate) disks: Vec<DiskUse>,
+    pub(crate) largest: Vec<ProcessUse>,
+}
+
+impl<'a> Sampler<'a> {
+    pub(crate) fn new(meter: &'a mut dyn Meter, plan: &RunPlan, disks: Disks, table: ProcessTable) -> Self {
+        let (every, now) = (meter.interval(), Instant::now());
+        Self {
+            meter,
+            every,
+            next: now + every,
+            usage: Usage::default(),
+            timeline: Timeline::new(TIMELINE_MS),
+            storm: Storm::new(plan.limits.pids.value),
+            disks,
+            largest: Largest::new(table, plan.limits.memory_bytes.value.0),
+            oom_kills: 0,
+            oom_not_before: now,
+        }
+    }
+
+    /// When the next look is due.
+    pub(crate) fn next(&self) -> Instant {
+        self.next
+    }
+
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        now >= self.next
+    }
+
+    pub(crate) fn meter(&self) -> &dyn Meter {
+        self.meter
+    }
+
+    /// The descriptor of OOM events is worth a look again: a storm of kills must not occupy the loop.
+    pub(crate) fn hears_oom(&self, now: Instant) -> bool {
+        now >= self.oom_not_before
+    }
+
+    /// One look; what it proves is a cause to stop.
+    pub(crate) fn sample(&mut self, now: Instant, at_ms: u64, events: &mut Events<'_, '_>) -> Option<StopCause> {
+        self.next = now + self.every;
+        match self.meter.usage() {
+            Ok(usage) => self.usage = usage,
+            Err(error) => events.warn(told(&error)),
+        }
+        if let Err(warning) = self.disks.sample() {
+            events.warn(warning);
+        }
+        let Usage { memory_bytes, pids, cpu_ms, refused_forks } = self.usage;
+        self.timeline.push(Sample { at_ms, memory_bytes, pids, cpu_ms });
+        if self.largest.is_due(now, memory_bytes) {
+            self.scan(now, events);
+        }
+        let storm = self.storm.sample(now, pids, refused_forks).then_some(StopCause::ForkStorm);
+        self.meter.breach().or(storm)
+    }
+
+    /// CPU time used so far, in milliseconds.
+    pub(crate) fn cpu_ms(&self) -> u64 {
+        self.usage.cpu_ms
+    }
+
+    /// The kernel may have killed for memory; true if its counter says so.
+    pub(crate) fn oom_happened(&mut self, now: Instant, events: &mut Events<'_, '_>) -> bool {
+        self.oom_not_before = now + self.every;
+        self.meter.take_oom();
+        match self.meter.counters() {
+            Ok(counters) => self.count_oom(&counters),
+            Err(error) => {
+                events.warn(told(&error));
+                false
+            }
+        }
+    }
+
+    /// The kernel killed since this was asked last.
+    pub(crate) fn count_oom(&mut self, counters: &Counters) -> bool {
+        let more = counters.memory.oom_kills > self.oom_kills;
+        self.oom_kills = self.oom_kills.max(counters.memory.oom_kills);
+        if more {
+            self.largest.freeze();
+        }
+        more
+    }
+
+    /// The counters of the whole run.
+    pub(crate) fn counters(&mut self) -> Result<Counters, MeterError> {
+        self.meter.counters()
+    }
+
+    /// The processes of the box besides `init`.
+    pub(crate) fn others(&mut self, init: Option<i32>, events: &mut Events<'_, '_>) -> Vec<i32> {
+        let mut pids = self.meter.processes().unwrap_or_else(|error| {
+            events.warn(told(&error));
+            Vec::new()
+        });
+        pids.retain(|pid| Some(*pid) != init);
+        pids
+    }
+
+    /// These processes by name and size.
+    pub(crate) fn name(&self, pids: Vec<i32>) -> Vec<ProcessUse> {
+        self.largest.table().largest(pids)
+    }
+
+    pub(crate) fn finish(self) -> Collected {
+        Collected { timeline: self.timeline, disks: self.disks.into_use(), largest: self.largest.into_processes() }
+    }
+
+    fn scan(&mut self, now: Instant, events: &mut Events<'_, '_>) {
+        let pids = self.others(None, events);
+        self.largest.scan(now, self.usage.memory_bytes, pids);
+    }
+}
+
+fn told(error: &MeterError) -> String {
+    format!("{error}: {}", error.source)
+}
