@@ -3,30 +3,28 @@
 //! Read in this order: a [`RunPlan`] says what shall run and under which [`Limits`]; [`WallReport`]s say what is
 //! really enforced; [`Evidence`] is what kernel and processes said; [`judge`] turns it into a [`Verdict`].
 
-mod exit_code;
-mod units;
-mod wall;
-mod plan;
-mod spelling;
-mod process_message;
-mod evidence;
-mod record;
 mod event;
-mod verdict;
+mod evidence;
+mod exit_code;
 mod judge;
+mod plan;
+mod process_message;
+mod record;
+mod spelling;
+mod units;
+mod verdict;
+mod wall;
 
+pub use event::RunEvent;
 pub use evidence::{
     CpuEvidence, DiskUse, Evidence, IoEvidence, MemoryEvidence, OutputEvidence, PayloadEnd, PidsEvidence, ProcessUse,
     Readback, Stop, StopCause,
 };
-pub use event::RunEvent;
 pub use exit_code::ExitCode;
 pub use judge::{judge, signal_name};
-pub use plan::{
-    EnvRule, Limits, Net, Origin, Reports, RunPlan, SeccompChoice, Setting, Terminal, Times, View,
-};
+pub use plan::{EnvRule, Limits, Net, Origin, Reports, RunPlan, SeccompChoice, Setting, Terminal, Times, View};
 pub use process_message::{InitMessage, SetupStep, SupervisorMessage};
-pub use record::{Fault, RunRecord, Sample, Timeline, SCHEMA_VERSION};
+pub use record::{Fault, RunRecord, SCHEMA_VERSION, Sample, Timeline};
 pub use units::{Bytes, Duration, Rate, Size, UnitError};
 pub use verdict::{Verdict, VerdictKind};
 pub use wall::{Wall, WallReport, WallState};

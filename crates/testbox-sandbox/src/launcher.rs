@@ -82,8 +82,7 @@ fn settle(orders: Orders<'_>) -> Result<Settled<'_>, StepFailure> {
         .at(SetupStep::JoinCgroup, || "read the membership back".to_owned())?;
     lay_out_descriptors(&orders).at(SetupStep::Fork, || "lay out the descriptors".to_owned())?;
     let channel = Channel::from_fd(sys::adopt(CHANNEL_FD).at(SetupStep::Fork, || "keep the status socket".to_owned())?);
-    let settled =
-        Settled { bundle: orders.bundle, box_id: orders.box_id, nproc_limit: orders.nproc_limit, channel };
+    let settled = Settled { bundle: orders.bundle, box_id: orders.box_id, nproc_limit: orders.nproc_limit, channel };
     // Their numbers are closed or belong to others by now; dropping them would close the wrong ones.
     std::mem::forget((orders.attach, orders.channel, orders.stdio));
     Ok(settled)
@@ -146,8 +145,7 @@ fn finish(settled: &Settled<'_>, clones: Clones) -> Result<(), StepFailure> {
 
 /// A mount namespace of its own, from which nothing propagates.
 fn own_mounts() -> Result<(), StepFailure> {
-    nix::sched::unshare(CloneFlags::CLONE_NEWNS)
-        .at(SetupStep::Namespaces, || "create a mount namespace".to_owned())?;
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS).at(SetupStep::Namespaces, || "create a mount namespace".to_owned())?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .at(SetupStep::Namespaces, || "make the mounts private".to_owned())
 }

@@ -92,12 +92,9 @@ fn confine(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> R
     let command = Command::new(&payload.process)?;
     load_filters(&payload.filters)?;
     let identity = payload.identity;
-    let expected =
-        Expected { uid: identity.box_uid, gid: identity.box_gid, filters: payload.filters.len() as u32 };
+    let expected = Expected { uid: identity.box_uid, gid: identity.box_gid, filters: payload.filters.len() as u32 };
     let readback = readback::verify(expected)?;
-    channel
-        .send(&InitMessage::Ready { readback }, &[])
-        .at(SetupStep::Readback, || "report the set-up".to_owned())?;
+    channel.send(&InitMessage::Ready { readback }, &[]).at(SetupStep::Readback, || "report the set-up".to_owned())?;
     Err(command.execute())
 }
 
@@ -196,7 +193,8 @@ impl Command {
             CString::new(text.as_bytes())
                 .at(SetupStep::Exec, || format!("pass `{}` with a NUL byte", text.to_string_lossy()))
         };
-        let candidates = candidates(name, path).iter().map(|path| c_string(path.as_os_str())).collect::<Result<_, _>>()?;
+        let candidates =
+            candidates(name, path).iter().map(|path| c_string(path.as_os_str())).collect::<Result<_, _>>()?;
         let argv = process.argv.iter().map(|argument| c_string(argument)).collect::<Result<_, _>>()?;
         let pairs = process.env.iter().map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat());
         let env = pairs.map(|pair| c_string(&OsString::from_vec(pair))).collect::<Result<_, _>>()?;
@@ -213,7 +211,8 @@ impl Command {
                     if Path::new(OsStr::from_bytes(candidate.to_bytes())).exists() {
                         // The file is there: what is missing is the interpreter that it names.
                         let shown = candidate.to_string_lossy();
-                        last = (nix::errno::Errno::ENOEXEC, format!("{shown}: its interpreter does not exist in the box"));
+                        last =
+                            (nix::errno::Errno::ENOEXEC, format!("{shown}: its interpreter does not exist in the box"));
                         break;
                     }
                 }

@@ -9,8 +9,9 @@ use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::SandboxError;
 
-const SEALS: SealFlags =
-    SealFlags::from_bits_retain(SealFlags::SEAL.bits() | SealFlags::SHRINK.bits() | SealFlags::GROW.bits() | SealFlags::WRITE.bits());
+const SEALS: SealFlags = SealFlags::from_bits_retain(
+    SealFlags::SEAL.bits() | SealFlags::SHRINK.bits() | SealFlags::GROW.bits() | SealFlags::WRITE.bits(),
+);
 
 /// Returns if this process runs from a sealed copy already; otherwise executes that copy with the same arguments and
 /// environment and does not return.

@@ -167,12 +167,7 @@ fn scratch_folder(path: &Path, mode: u32) -> Result<OwnedFd, StepFailure> {
 }
 
 /// The overlay of the cloned lower layer with its upper layer on the scratch: the mount, and the upper folder.
-fn overlay(
-    clone: &OwnedFd,
-    shown: &Path,
-    stage: &Path,
-    scratch: &Path,
-) -> Result<(OwnedFd, OwnedFd), StepFailure> {
+fn overlay(clone: &OwnedFd, shown: &Path, stage: &Path, scratch: &Path) -> Result<(OwnedFd, OwnedFd), StepFailure> {
     // An overlay takes its layers by path, and only from mounts of the caller's own namespace.
     let (lower, upper, work) = (stage.join("lower"), scratch.join("upper"), scratch.join("work"));
     make_dir(&lower, 0o755)?;
@@ -181,7 +176,8 @@ fn overlay(
     // The upper folder is the root of the view: the box's user must be able to write into its own project.
     make_dir(&upper, mode | 0o700)?;
     make_dir(&work, 0o700)?;
-    let mount = overlay_mount(&lower, &upper, &work).at(SetupStep::Overlay, || format!("overlay {}", shown.display()))?;
+    let mount =
+        overlay_mount(&lower, &upper, &work).at(SetupStep::Overlay, || format!("overlay {}", shown.display()))?;
     Ok((mount, open_dir(&upper)?))
 }
 
@@ -193,7 +189,11 @@ fn overlay_mount(lower: &Path, upper: &Path, work: &Path) -> io::Result<OwnedFd>
     // In a user namespace the overlay keeps its marks in `user.` attributes (overlayfs.rst, "userxattr").
     fsconfig_set_flag(&fs, "userxattr")?;
     fsconfig_create(&fs)?;
-    Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)?)
+    Ok(fsmount(
+        &fs,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+    )?)
 }
 
 fn tmpfs(size_bytes: u64, inodes: u64, mode: u32) -> io::Result<OwnedFd> {
@@ -202,7 +202,11 @@ fn tmpfs(size_bytes: u64, inodes: u64, mode: u32) -> io::Result<OwnedFd> {
     fsconfig_set_string(&fs, "nr_inodes", inodes.to_string())?;
     fsconfig_set_string(&fs, "mode", format!("{mode:o}"))?;
     fsconfig_create(&fs)?;
-    Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)?)
+    Ok(fsmount(
+        &fs,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+    )?)
 }
 
 /// Clones one bind, or the lower layer of the view; `None` if the mount is not of that kind.
@@ -213,8 +217,8 @@ fn clone_bind(mount: &BoxMount, shift: Option<BorrowedFd<'_>>) -> Result<Option<
         Source::View { lower, shift_root } => (lower, *shift_root, false, true),
         _ => return Ok(None),
     };
-    let tree = open_tree(CWD, path, clone_flags(recursive))
-        .at(SetupStep::Mounts, || format!("bind {}", path.display()))?;
+    let tree =
+        open_tree(CWD, path, clone_flags(recursive)).at(SetupStep::Mounts, || format!("bind {}", path.display()))?;
     let read_only = if read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
     let set = read_only | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     sys::mount_setattr(&tree, true, MountAttributes { set, ..MountAttributes::default() })
@@ -251,8 +255,7 @@ fn shifts(source: &Source) -> bool {
 fn owner_shift(bundle: &Bundle) -> Result<OwnedFd, StepFailure> {
     let identity = bundle.identity;
     let describe = || "make the user namespace of shifted owners".to_owned();
-    let (reader, writer) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at(SetupStep::Mounts, describe)?;
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at(SetupStep::Mounts, describe)?;
     match sys::fork().at(SetupStep::Mounts, describe)? {
         Fork::Child => {
             drop(reader);
@@ -301,7 +304,10 @@ fn choose(bundle: &Bundle) -> Result<PathBuf, StepFailure> {
     STAGES.iter().map(Path::new).find(|stage| free(stage)).map(Path::to_owned).ok_or_else(|| StepFailure {
         step: SetupStep::Mounts,
         errno: 0,
-        detail: format!("none of {} is free to build the box on: each is missing or holds the project", STAGES.join(", ")),
+        detail: format!(
+            "none of {} is free to build the box on: each is missing or holds the project",
+            STAGES.join(", ")
+        ),
     })
 }
 

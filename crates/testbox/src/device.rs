@@ -26,7 +26,8 @@ fn whole_disk(root: &Path, major: u32, minor: u32) -> io::Result<(u32, u32)> {
     }
     let parent = fs_err::canonicalize(&folder)?.join("../dev");
     let text = fs_err::read_to_string(parent)?;
-    let numbers = text.trim().split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let numbers =
+        text.trim().split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     numbers.ok_or_else(|| io::Error::other(format!("`{}` is no device number", text.trim())))
 }
 

@@ -68,10 +68,5 @@ pub(crate) fn of(error: &dyn Error, hint: Option<String>) -> Box<Fault> {
 
 /// A fault without causes.
 pub(crate) fn plain(message: impl Into<String>, hint: impl Into<String>) -> Box<Fault> {
-    Box::new(Fault {
-        message: message.into(),
-        causes: Vec::new(),
-        hint: Some(hint.into()),
-        exit_code: ExitCode::Fault,
-    })
+    Box::new(Fault { message: message.into(), causes: Vec::new(), hint: Some(hint.into()), exit_code: ExitCode::Fault })
 }

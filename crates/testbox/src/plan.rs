@@ -11,8 +11,9 @@ use crate::fault::{self, OrFault};
 /// Resolves the plan of a command.
 pub(crate) fn resolve(command: &[OsString], flags: Layer) -> Result<RunPlan, Box<Fault>> {
     refuse_nesting()?;
-    let cwd = std::env::current_dir()
-        .map_err(|error| fault::of(&error, Some("the current folder is gone or unreadable; `cd` somewhere else".into())))?;
+    let cwd = std::env::current_dir().map_err(|error| {
+        fault::of(&error, Some("the current folder is gone or unreadable; `cd` somewhere else".into()))
+    })?;
     let request = Request {
         command: command.to_vec(),
         flags,

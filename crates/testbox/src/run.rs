@@ -7,6 +7,7 @@ mod walls;
 
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,9 @@ use testbox_bundle::{Bundle, Host};
 use testbox_model::{ExitCode, Fault, RunPlan, RunRecord, Verdict, WallReport, judge};
 use testbox_report::{ReportDir, ReportError, Terminal};
 use testbox_sandbox::{Launch, Running, Streams, seal};
-use testbox_supervisor::{Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals};
+use testbox_supervisor::{
+    Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals,
+};
 
 use crate::cli::RunArgs;
 use crate::fault::{self, OrFault, Outcome};
@@ -32,10 +35,19 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     }
     let host = Host::current();
     let bundle = testbox_bundle::build(&plan, &host).or_fault()?;
-    let owner = (host.euid == 0).then_some((bundle.identity.host_uid, bundle.identity.host_gid));
+    let owner = project_owner(&plan, &host)?;
     let reports = ReportDir::open(&plan.reports.dir.value, owner).or_fault()?;
     let run = Run { plan: &plan, bundle: &bundle, terminal: saved_terminal(&plan)? };
     run.go(reports)
+}
+
+/// Whom reports belong to: as root, whoever owns the project, so that nothing of root's is left in a user's checkout.
+fn project_owner(plan: &RunPlan, host: &Host) -> Result<Option<(u32, u32)>, Box<Fault>> {
+    if host.euid != 0 {
+        return Ok(None);
+    }
+    let stat = fs_err::metadata(&plan.project).map_err(|error| fault::of(&error, None))?;
+    Ok((stat.uid() != 0).then_some((stat.uid(), stat.gid())))
 }
 
 fn describe(plan: &RunPlan) -> Outcome {

@@ -34,13 +34,7 @@ fn plan() -> RunPlan {
             idle_timeout: set(Some(Duration::from_secs(10))),
             grace: set(Duration::from_secs(2)),
         },
-        view: View {
-            write: set(false),
-            ro: set(vec![]),
-            rw: set(vec![]),
-            hide: set(vec![]),
-            outputs: set(vec![]),
-        },
+        view: View { write: set(false), ro: set(vec![]), rw: set(vec![]), hide: set(vec![]), outputs: set(vec![]) },
         env: set(vec![]),
         net: set(Net::None),
         seccomp: set(SeccompChoice::Builtin("default".to_owned())),
@@ -105,7 +99,10 @@ fn oom(payload: PayloadEnd) -> Evidence {
 #[test]
 fn the_table() {
     use PayloadEnd::{Exited, Lost, Signaled};
-    let forks = |payload| Evidence { pids: PidsEvidence { limit: Some(512), peak: Some(512), refused_forks: 4 }, ..ended(payload) };
+    let forks = |payload| Evidence {
+        pids: PidsEvidence { limit: Some(512), peak: Some(512), refused_forks: 4 },
+        ..ended(payload)
+    };
     let exec = |errno| ended(PayloadEnd::SetupFailed { step: SetupStep::Exec, errno, detail: "x".to_owned() });
     let rows: Vec<(&str, Evidence, VerdictKind, u8)> = vec![
         ("exit 0", ended(Exited { code: 0 }), VerdictKind::Passed, 0),

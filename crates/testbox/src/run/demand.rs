@@ -32,7 +32,10 @@ fn io(plan: &RunPlan) -> Result<Option<IoDemand>, Box<Fault>> {
         Err(_) if plan.allow_degraded.value.contains(&Wall::Io) => vec![],
         Err(error) => {
             let hint = "leave out `--io-read` and `--io-write`, or allow it with `--allow-degraded io`";
-            return Err(fault::of(&IoWall { project: plan.project.display().to_string(), source: error }, Some(hint.into())));
+            return Err(fault::of(
+                &IoWall { project: plan.project.display().to_string(), source: error },
+                Some(hint.into()),
+            ));
         }
     };
     Ok(Some(IoDemand { devices, read_bps: read.map(|rate| rate.0), write_bps: write.map(|rate| rate.0) }))

@@ -1,0 +1,75 @@
+//! The host before and after: cgroups, processes and mounts that carry testbox's name.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What carries testbox's name on this host at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot(BTreeSet<String>);
+
+impl Snapshot {
+    /// Looks at the host.
+    pub fn take() -> Self {
+        Self(leftovers().into_iter().collect())
+    }
+
+    /// What is there now, after two seconds at most, and was not there then.
+    pub fn left(&self) -> Vec<String> {
+        let new = || leftovers().into_iter().filter(|what| !self.0.contains(what)).collect::<Vec<_>>();
+        wait_until(Duration::from_secs(2), || new().is_empty());
+        new()
+    }
+}
+
+/// Every cgroup, process and mount of a box on this host.
+pub fn leftovers() -> Vec<String> {
+    let mut found = cgroups(Path::new("/sys/fs/cgroup"), 0);
+    found.extend(processes());
+    found.extend(mounts());
+    found
+}
+
+/// Looks again every 10 ms until it holds or the time is over; whether it holds.
+pub fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        let _interrupted_is_fine = rustix::event::poll(&mut [], Some(&pause));
+    }
+}
+
+fn cgroups(folder: &Path, depth: usize) -> Vec<String> {
+    let Ok(entries) = fs_err::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        if entry.file_name().to_string_lossy().starts_with("testbox-") {
+            found.push(format!("cgroup {}", entry.path().display()));
+        } else if depth < 5 {
+            found.extend(cgroups(&entry.path(), depth + 1));
+        }
+    }
+    found
+}
+
+/// Processes whose name is one that testbox gives to its own.
+fn processes() -> Vec<String> {
+    let Ok(entries) = fs_err::read_dir("/proc") else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| {
+        let name = fs_err::read_to_string(entry.path().join("comm")).ok()?;
+        let ours = matches!(name.trim(), "testbox" | "testbox-init" | "testbox-reaper" | "youki:[1:INTER]");
+        ours.then(|| format!("process {} {}", entry.file_name().to_string_lossy(), name.trim()))
+    });
+    names.collect()
+}
+
+fn mounts() -> Vec<String> {
+    let table = fs_err::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    table.lines().filter(|line| line.contains("/bundle/rootfs")).map(|line| format!("mount {line}")).collect()
+}

@@ -1,0 +1,113 @@
+//! What a test needs of the host, probed by doing.
+
+use std::collections::HashMap;
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, Mutex};
+
+use crate::project::{Project, testbox};
+
+/// Something that a test needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// A box that runs `/bin/true` with every default wall enforced.
+    Box,
+    /// The caller is root.
+    Root,
+    /// cgroup v1 memory and pids limits.
+    Cgroup1,
+    /// An ordinary user can build a box with `--allow-degraded`.
+    User,
+    /// `python3` on the host.
+    Python3,
+    /// A venv with pytest (`TESTBOX_TEST_VENV`).
+    Pytest,
+    /// runc.
+    Runc,
+    /// The twin projects were fetched (`TESTBOX_TEST_TWINS`).
+    Twins,
+}
+
+static MISSING: LazyLock<Mutex<HashMap<Need, Option<String>>>> = LazyLock::new(Mutex::default);
+
+impl Need {
+    /// The name in `TESTBOX_TEST_MUST` and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Box => "box",
+            Self::Root => "root",
+            Self::Cgroup1 => "cgroup1",
+            Self::User => "user",
+            Self::Python3 => "python3",
+            Self::Pytest => "pytest",
+            Self::Runc => "runc",
+            Self::Twins => "twins",
+        }
+    }
+
+    /// Why this host does not have it; `None`: it does. Probed once.
+    pub fn missing(self) -> Option<String> {
+        if let Some(known) = MISSING.lock().ok().and_then(|known| known.get(&self).cloned()) {
+            return known;
+        }
+        let missing = self.probe();
+        if let Ok(mut known) = MISSING.lock() {
+            known.insert(self, missing.clone());
+        }
+        missing
+    }
+
+    /// Whether an unmet need is a failure here.
+    pub fn is_a_must(self) -> bool {
+        let must = std::env::var("TESTBOX_TEST_MUST").unwrap_or_default();
+        must.split(',').any(|name| name.trim() == self.name())
+    }
+
+    fn probe(self) -> Option<String> {
+        match self {
+            Self::Box => boxed(testbox()),
+            Self::Root => (!nix::unistd::geteuid().is_root()).then(|| "not root".to_owned()),
+            Self::Cgroup1 => {
+                let group = std::path::Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+                (!group.exists()).then(|| format!("{} does not exist", group.display()))
+            }
+            Self::User => ordinary_user(),
+            Self::Python3 => runs("python3", &["-c", "pass"]),
+            Self::Pytest => path_in("TESTBOX_TEST_VENV"),
+            Self::Runc => runs("runc", &["--version"]),
+            Self::Twins => path_in("TESTBOX_TEST_TWINS"),
+        }
+    }
+}
+
+fn boxed(mut command: Command) -> Option<String> {
+    let project = Project::new();
+    let output = command.current_dir(project.path()).args(["run", "-q", "--", "/bin/true"]).output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("it failed").to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn ordinary_user() -> Option<String> {
+    let project = Project::unprivileged();
+    let output = project.run(&["--allow-degraded", "memory,pids,cpu,io", "-q", "--", "/bin/true"]);
+    (output.code != 0).then(|| output.stderr.lines().next().unwrap_or("it failed").to_owned())
+}
+
+fn runs(program: &str, arguments: &[&str]) -> Option<String> {
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match status {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("{program}: {status}")),
+        Err(error) => Some(format!("{program}: {error}")),
+    }
+}
+
+fn path_in(variable: &str) -> Option<String> {
+    match std::env::var_os(variable) {
+        None => Some(format!("{variable} is not set; `cargo xtask test` sets it")),
+        Some(path) if std::path::Path::new(&path).exists() => None,
+        Some(path) => Some(format!("{variable}={} does not exist", path.to_string_lossy())),
+    }
+}

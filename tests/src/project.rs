@@ -1,0 +1,151 @@
+//! A project in a temporary folder, and running testbox in it.
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The user that tests use where they must not be root (when they are).
+const ORDINARY_UID: u32 = 65_432;
+
+/// A project in a temporary folder.
+#[derive(Debug)]
+pub struct Project {
+    dir: TempDir,
+    as_user: bool,
+}
+
+/// What a finished testbox said.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code; 128 + N if a signal ended it.
+    pub code: i32,
+    /// Its stdout, lossy.
+    pub stdout: String,
+    /// Its stderr, lossy.
+    pub stderr: String,
+}
+
+/// The binary under test: `TESTBOX_BIN`, else the newest of target/release and target/debug.
+pub fn testbox_bin() -> PathBuf {
+    if let Some(path) = std::env::var_os("TESTBOX_BIN") {
+        return PathBuf::from(path);
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    let built = |profile: &str| target.join(profile).join("testbox");
+    let modified = |path: &PathBuf| fs_err::metadata(path).and_then(|meta| meta.modified()).ok();
+    [built("release"), built("debug")].into_iter().max_by_key(modified).unwrap_or_else(|| built("release"))
+}
+
+/// testbox with a clean environment: no `TESTBOX_*`, no active venv.
+pub fn testbox() -> Command {
+    let mut command = Command::new(testbox_bin());
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LANG", "C.UTF-8");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Makes a command run as an ordinary user.
+pub fn unprivileged(command: &mut Command) -> &mut Command {
+    if nix::unistd::geteuid().is_root() {
+        command.uid(ORDINARY_UID).gid(ORDINARY_UID);
+    }
+    command
+}
+
+impl Project {
+    /// An empty project of the caller.
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("project-").tempdir().expect("a temporary folder");
+        Self { dir, as_user: false }
+    }
+
+    /// An empty project of an ordinary user, in which testbox runs as that user.
+    pub fn unprivileged() -> Self {
+        let mut project = Self::new();
+        project.as_user = true;
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(project.path(), Some(ORDINARY_UID), Some(ORDINARY_UID)).expect("chown");
+        }
+        project
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file, with its folders.
+    pub fn write(&self, path: &str, content: &str) -> &Self {
+        let path = self.path().join(path);
+        fs_err::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs_err::write(path, content).expect("a file");
+        self
+    }
+
+    /// `testbox run ARGUMENTS` in this project; not started yet.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = testbox();
+        command.current_dir(self.path()).env("HOME", self.path().parent().unwrap_or(Path::new("/"))).arg("run");
+        command.args(arguments);
+        if let Some(venv) = std::env::var_os("TESTBOX_TEST_VENV") {
+            command.env("VIRTUAL_ENV", venv);
+        }
+        if self.as_user {
+            unprivileged(&mut command);
+        }
+        command
+    }
+
+    /// Runs `testbox run ARGUMENTS` to its end.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Finished {
+        Finished::of(&mut self.command(arguments))
+    }
+
+    /// The last report.
+    pub fn report(&self) -> Value {
+        let path = self.path().join(".testbox/last/testbox.json");
+        let text = fs_err::read_to_string(path).expect("a report");
+        serde_json::from_str(&text).expect("a report in JSON")
+    }
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Finished {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        Self {
+            code: output.status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails the test, with everything that was said, unless the exit code is this one.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails the test unless stderr holds this text.
+    #[track_caller]
+    pub fn expect_stderr(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "no `{text}` in stderr:\n{}", self.stderr);
+        self
+    }
+}
