@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use testbox_model::{Limits, Net};
+use testbox_model::{Limits, Net, SeccompChoice};
 
 /// Everything that the sandbox needs to build a box.
 #[derive(Debug, Clone)]
@@ -33,6 +33,32 @@ pub struct Bundle {
     pub hostname: String,
     /// The plan's limits: the size of the scratch space, and what the exported config carries.
     pub limits: Limits,
+    /// The choice that `filters` were made of.
+    pub seccomp: SeccompChoice,
+    /// The Python that the box will use, if one was found.
+    pub interpreter: Option<Interpreter>,
+    /// Host paths in a read-write project that do not exist and that the host would obey next (`.git`,
+    /// `testbox.toml`): whoever runs the box must report them if they exist afterwards.
+    pub must_stay_absent: Vec<PathBuf>,
+    /// What the user must know although it does not hinder the run, each a whole sentence.
+    pub notes: Vec<String>,
+}
+
+/// The Python of a box, found without running anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interpreter {
+    /// The interpreter as the command will see it; it may be a symbolic link.
+    pub path: PathBuf,
+    /// The installation that brings the standard library, resolved.
+    pub base_prefix: PathBuf,
+    /// The virtual or conda environment.
+    pub venv: Option<PathBuf>,
+    /// `3.12.4` or `3.12`, as far as files tell.
+    pub version: Option<String>,
+    /// The version of pytest in it, if it has one.
+    pub pytest: Option<String>,
+    /// What led to it: `VIRTUAL_ENV`, `.venv in the project`, `pytest in PATH`.
+    pub found_by: String,
 }
 
 /// What runs in the box.
@@ -53,7 +79,7 @@ pub struct Process {
 pub struct Identity {
     /// User id on the host; never 0.
     pub host_uid: u32,
-    /// Group id on the host; never 0.
+    /// Group id on the host; 0 only if an unprivileged caller has that group itself.
     pub host_gid: u32,
     /// User id in the box.
     pub box_uid: u32,

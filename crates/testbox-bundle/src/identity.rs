@@ -1,0 +1,51 @@
+//! As whom the box runs: never as root of the host.
+
+use crate::bundle::Identity;
+use crate::host::Host;
+
+/// The host user of boxes that root starts for root's own files; no distribution assigns it.
+const RESERVED_UID: u32 = 735_700;
+/// Its number in the box.
+const RESERVED_BOX_UID: u32 = 1000;
+
+/// The identity for a caller and the owner of the project's root.
+///
+/// An ordinary caller stays who it is. Root becomes the project's owner; for its own project who called sudo; else the
+/// reserved user. Numbers are the same inside and outside, except for the reserved user.
+pub(crate) fn choose(host: &Host, owner: (u32, u32)) -> Identity {
+    if host.euid != 0 {
+        return same(host.euid, host.egid);
+    }
+    if owner.0 != 0 {
+        return same(owner.0, if owner.1 == 0 { owner.0 } else { owner.1 });
+    }
+    if let Some(uid) = host.sudo_uid.filter(|uid| *uid != 0) {
+        return same(uid, host.sudo_gid.filter(|gid| *gid != 0).unwrap_or(uid));
+    }
+    let (host_uid, box_uid) = (RESERVED_UID, RESERVED_BOX_UID);
+    Identity { host_uid, host_gid: host_uid, box_uid, box_gid: box_uid }
+}
+
+fn same(uid: u32, gid: u32) -> Identity {
+    Identity { host_uid: uid, host_gid: gid, box_uid: uid, box_gid: gid }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(euid: u32, sudo_uid: Option<u32>) -> Host {
+        let (egid, sudo_gid) = (euid, sudo_uid.map(|uid| uid + 1));
+        Host { root: "/".into(), euid, egid, environment: Vec::new(), home: None, sudo_uid, sudo_gid }
+    }
+
+    #[test]
+    fn the_box_is_never_roots() {
+        assert_eq!(choose(&host(1001, None), (0, 0)), same(1001, 1001));
+        assert_eq!(choose(&host(0, Some(1001)), (1005, 1006)), same(1005, 1006));
+        assert_eq!(choose(&host(0, None), (1005, 0)), same(1005, 1005));
+        assert_eq!(choose(&host(0, Some(1001)), (0, 0)), same(1001, 1002));
+        assert_eq!(choose(&host(0, Some(0)), (0, 0)).host_uid, 735_700);
+        assert_eq!(choose(&host(0, None), (0, 0)).box_uid, 1000);
+    }
+}

@@ -1,0 +1,127 @@
+//! The project in the box, its guards, and what the user shows or hides by flags.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use testbox_model::RunPlan;
+
+use super::{MountTable, Rank};
+use crate::bundle::{BoxMount, Source};
+use crate::error::BundleError;
+use crate::host::Host;
+use crate::image::ProjectLists;
+use crate::project::Project;
+use crate::walk;
+
+/// Paths that a flag cannot show: the box has its own of them.
+const OWN: [&str; 4] = ["/dev", "/proc", "/sys", "/"];
+
+/// Adds the project as a view, or read-write with its guards, and the paths of `--ro` and `--rw`.
+pub(crate) fn add(
+    table: &mut MountTable<'_>,
+    host: &Host,
+    plan: &RunPlan,
+    project: &Project,
+    lists: &ProjectLists,
+) -> Result<(), BundleError> {
+    let shift_root = host.euid == 0 && project.owner.0 == 0;
+    let root = project.root.clone();
+    let source = if plan.view.write.value {
+        Source::Bind { path: root.clone(), is_dir: true, shift_root }
+    } else {
+        Source::View { lower: root.clone(), shift_root }
+    };
+    table.keep_links(&plan.project);
+    table.keep_links(&plan.cwd);
+    table.add(Rank::Project, BoxMount { destination: root, source, read_only: false });
+    if plan.view.write.value {
+        for path in guards(host, project, lists) {
+            guard(table, host, &path, shift_root);
+        }
+    }
+    for (flag, paths, read_only) in [("--ro", &plan.view.ro.value, true), ("--rw", &plan.view.rw.value, false)] {
+        for path in paths {
+            show_by_flag(table, host, project, flag, path, read_only)?;
+        }
+    }
+    Ok(())
+}
+
+/// Guarded names that are not there: the box could make them, and the host would obey them next.
+pub(crate) fn must_stay_absent(host: &Host, plan: &RunPlan, project: &Project, lists: &ProjectLists) -> Vec<PathBuf> {
+    if !plan.view.write.value {
+        return Vec::new();
+    }
+    let paths = lists.guarded.iter().map(|name| project.root.join(name));
+    paths.filter(|path| fs_err::symlink_metadata(host.at(path)).is_err()).collect()
+}
+
+/// What the box must not see: testbox's reports, and what `--hide` names as far as it is there.
+pub(crate) fn hidden(
+    host: &Host,
+    plan: &RunPlan,
+    project: &Project,
+    lists: &ProjectLists,
+) -> Result<Vec<PathBuf>, BundleError> {
+    let mut paths: Vec<PathBuf> = lists.covered.iter().map(|name| project.root.join(name)).collect();
+    let reports = walk::absolute(&project.root, &plan.reports.dir.value);
+    paths.extend((reports.starts_with(&project.root) && reports != project.root).then_some(reports));
+    for path in &plan.view.hide.value {
+        let Ok(end) = walk::walk(host, &walk::absolute(&project.root, path)) else { continue };
+        if project.cwd.starts_with(&end.path) {
+            return Err(BundleError::HidesProject { path: path.clone(), cwd: project.cwd.clone() });
+        }
+        if end.path.to_str().is_none() {
+            return Err(BundleError::NotUtf8 { what: "the path of `--hide`", path: end.path });
+        }
+        paths.push(end.path);
+    }
+    paths.sort();
+    paths.dedup();
+    Ok(paths)
+}
+
+/// What exists of the project that the host runs or obeys.
+fn guards(host: &Host, project: &Project, lists: &ProjectLists) -> Vec<PathBuf> {
+    let is_venv = |folder: &Path| walk::is_file(host, &folder.join("pyvenv.cfg"));
+    let mut paths: Vec<PathBuf> = lists.guarded.iter().map(|name| project.root.join(name)).collect();
+    paths.extend([".venv", "venv"].map(|name| project.root.join(name)).into_iter().filter(|folder| is_venv(folder)));
+    if is_venv(&project.root) {
+        paths.extend(["bin", "include", "lib", "lib64", "pyvenv.cfg"].map(|name| project.root.join(name)));
+    }
+    paths.retain(|path| walk::exists(host, path));
+    paths
+}
+
+fn guard(table: &mut MountTable<'_>, host: &Host, path: &Path, shift_root: bool) {
+    let Ok(end) = walk::walk(host, path) else { return };
+    let source = Source::Bind { path: end.path.clone(), is_dir: end.metadata.is_dir(), shift_root };
+    table.add(Rank::Guard, BoxMount { destination: end.path, source, read_only: true });
+}
+
+fn show_by_flag(
+    table: &mut MountTable<'_>,
+    host: &Host,
+    project: &Project,
+    flag: &'static str,
+    path: &Path,
+    read_only: bool,
+) -> Result<(), BundleError> {
+    let wanted = walk::absolute(&project.root, path);
+    let refused = |why: &'static str| BundleError::CannotShow { flag, path: path.to_owned(), why };
+    let end = walk::walk(host, &wanted).map_err(|source| BundleError::ShownMissing {
+        flag,
+        path: path.to_owned(),
+        source,
+    })?;
+    if end.path == project.root {
+        return Err(refused("it is the project itself, which the box sees anyway (read-write with `--write`)"));
+    }
+    if OWN.iter().any(|own| end.path == Path::new(own) || *own != "/" && end.path.starts_with(own)) {
+        return Err(refused("the box has its own"));
+    }
+    if !read_only && host.euid == 0 && end.metadata.uid() == 0 && end.path.starts_with("/usr") {
+        return Err(refused("it belongs to the system"));
+    }
+    table.show(Rank::Flag, &wanted, read_only).map(|_| ())
+}

@@ -1,0 +1,8 @@
+//! Bundles of whole plans on fake hosts in temporary folders.
+
+mod boxes;
+mod environments;
+mod export;
+mod fixture;
+mod hostile;
+mod spec;

@@ -1,0 +1,157 @@
+//! Path resolution below the host's root, symbolic link by symbolic link, so that the box can repeat each of them.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::host::Host;
+
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// A symbolic link on the way to something.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Link {
+    /// Where the link is; its parents hold no links.
+    pub(crate) at: PathBuf,
+    /// What it says.
+    pub(crate) target: PathBuf,
+}
+
+/// The end of a path.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    /// The path without links.
+    pub(crate) path: PathBuf,
+    /// The links that led there, in order.
+    pub(crate) links: Vec<Link>,
+    /// What is there.
+    pub(crate) metadata: Metadata,
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// A component does not exist.
+    #[error("{}`{}` does not exist", chain(.links), .missing.display())]
+    Missing {
+        /// The component.
+        missing: PathBuf,
+        /// The links followed before, as `from -> to`.
+        links: Vec<String>,
+    },
+    /// Links lead in a circle.
+    #[error("`{}` leads through more than {MAX_LINKS} symbolic links", .path.display())]
+    Circle {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// The kernel refused.
+    #[error("cannot look up `{}`", .path.display())]
+    Refused {
+        /// The component.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl WalkError {
+    /// The component that does not exist, if that is the reason.
+    pub(crate) fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Missing { missing, .. } => Some(missing),
+            Self::Circle { .. } | Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// Follows `path` (absolute, or taken from the root) to its end.
+pub(crate) fn walk(host: &Host, path: &Path) -> Result<Walked, WalkError> {
+    let mut here = PathBuf::from("/");
+    let mut links = Vec::new();
+    let mut pending = parts(path);
+    while let Some(part) = pending.pop_front() {
+        if part == ".." {
+            here.pop();
+            continue;
+        }
+        let next = here.join(&part);
+        match link_at(host, &next, &links)? {
+            None => here = next,
+            Some(target) => {
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                parts(&target).into_iter().rev().for_each(|part| pending.push_front(part));
+                links.push(Link { at: next, target });
+            }
+        }
+        if links.len() > MAX_LINKS {
+            return Err(WalkError::Circle { path: path.to_owned() });
+        }
+    }
+    let metadata = fs::symlink_metadata(host.at(&here)).map_err(|source| refused(&here, &links, source))?;
+    Ok(Walked { path: here, links, metadata })
+}
+
+/// Does the path lead to something?
+pub(crate) fn exists(host: &Host, path: &Path) -> bool {
+    walk(host, path).is_ok()
+}
+
+/// Does the path lead to a folder?
+pub(crate) fn is_folder(host: &Host, path: &Path) -> bool {
+    walk(host, path).is_ok_and(|walked| walked.metadata.is_dir())
+}
+
+/// Does the path lead to a regular file?
+pub(crate) fn is_file(host: &Host, path: &Path) -> bool {
+    walk(host, path).is_ok_and(|walked| walked.metadata.is_file())
+}
+
+/// An absolute path without `.` and `..`, links untouched; relative ones are taken from `base`.
+pub(crate) fn absolute(base: &Path, path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in base.join(path).components() {
+        match component {
+            Component::Normal(part) => clean.push(part),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+fn parts(path: &Path) -> VecDeque<OsString> {
+    let wanted = |component: &Component<'_>| matches!(component, Component::Normal(_) | Component::ParentDir);
+    path.components().filter(wanted).map(|component| component.as_os_str().to_owned()).collect()
+}
+
+fn link_at(host: &Host, path: &Path, links: &[Link]) -> Result<Option<PathBuf>, WalkError> {
+    let real = host.at(path);
+    let metadata = fs::symlink_metadata(&real).map_err(|source| refused(path, links, source))?;
+    if !metadata.is_symlink() {
+        return Ok(None);
+    }
+    fs::read_link(&real).map(Some).map_err(|source| refused(path, links, source))
+}
+
+fn refused(path: &Path, links: &[Link], source: io::Error) -> WalkError {
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    if absent.contains(&source.kind()) {
+        let links = links.iter().map(|link| format!("`{}` -> `{}`", link.at.display(), link.target.display()));
+        return WalkError::Missing { missing: path.to_owned(), links: links.collect() };
+    }
+    WalkError::Refused { path: path.to_owned(), source }
+}
+
+fn chain(links: &[String]) -> String {
+    if links.is_empty() { String::new() } else { format!("{}: ", links.join(", ")) }
+}
