@@ -27,7 +27,7 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
     let identity = identity::choose(host, project.owner);
 
     let mut table = MountTable::new(host);
-    mounts::add_system(&mut table, host, &image, &plan.limits)?;
+    mounts::add_system(&mut table, host, &image, plan)?;
     mounts::add_project(&mut table, host, plan, &project, &image.project)?;
     for path in &python.shown {
         table.show(Rank::Needed, &in_store(&image, path), true)?;

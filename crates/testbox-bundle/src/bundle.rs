@@ -135,7 +135,7 @@ pub enum Source {
     },
     /// A new proc.
     Proc,
-    /// A new sysfs (with an own network namespace) or the host's, read-only.
+    /// A new sysfs, read-only; needs an own network namespace.
     Sysfs,
     /// A new instance of devpts.
     Devpts,

@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 use testbox_bundle::{Bundle, Host};
-use testbox_model::{ExitCode, Fault, RunPlan, RunRecord, Verdict, WallReport, judge};
+use testbox_model::{ExitCode, Fault, RunEvent, RunPlan, RunRecord, Verdict, WallReport, judge};
 use testbox_report::{ReportDir, ReportError, Terminal};
 use testbox_sandbox::{Launch, Running, Streams, seal};
 use testbox_supervisor::{
@@ -110,6 +110,7 @@ impl Run<'_> {
         let boxed = Boxed::new(plan, self.terminal.as_ref())?;
         let walls = walls::all(plan, self.bundle, boxed.group.walls());
         terminal.header(plan, &walls);
+        self.notes(terminal);
         let started = Instant::now();
         let running = testbox_sandbox::launch(&self.launch(&boxed, &signals)).or_fault()?;
         let upper = running.upper.as_ref().map(|fd| fd.as_fd().try_clone_to_owned()).transpose();
@@ -117,8 +118,22 @@ impl Run<'_> {
         let outcome = self.watch(running, &boxed, &signals, started, reports, terminal)?;
         let box_id = boxed.id.clone();
         boxed.end()?;
-        let (carried_out, warnings) = upper.map(|upper| self.carry_out(&upper)).transpose()?.unwrap_or_default();
+        let (carried_out, mut warnings) = upper.map(|upper| self.carry_out(&upper)).transpose()?.unwrap_or_default();
+        warnings.extend(self.planted());
         Ok(Ended { outcome, walls, box_id, carried_out, warnings })
+    }
+
+    /// What the user must know before the run although it does not hinder it.
+    fn notes(&self, terminal: &mut Terminal) {
+        for text in testbox_config::notes(self.plan).into_iter().chain(self.bundle.notes.iter().cloned()) {
+            terminal.on(&RunEvent::Warning { text });
+        }
+    }
+
+    /// With `--write`: what the box made although the host would obey it next.
+    fn planted(&self) -> impl Iterator<Item = String> {
+        let planted = self.bundle.must_stay_absent.iter().filter(|path| path.symlink_metadata().is_ok());
+        planted.map(|path| format!("the box made `{}`, which the host obeys from now on: look at it", path.display()))
     }
 
     fn launch<'l>(&'l self, boxed: &'l Boxed, signals: &'l Signals) -> Launch<'l> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use testbox_model::Limits;
+use testbox_model::{Limits, Net, RunPlan};
 
 use super::{MountTable, Rank};
 use crate::bundle::{BoxMount, Source};
@@ -16,7 +16,7 @@ const DEV_BYTES: u64 = 1 << 20;
 const DEV_INODES: u64 = 1024;
 
 /// Adds them.
-pub(crate) fn add(table: &mut MountTable<'_>, host: &Host, image: &Image, limits: &Limits) -> Result<(), BundleError> {
+pub(crate) fn add(table: &mut MountTable<'_>, host: &Host, image: &Image, plan: &RunPlan) -> Result<(), BundleError> {
     for folder in image.system.folders.iter().filter(|folder| walk::is_folder(host, folder)) {
         table.show(Rank::System, folder, true)?;
     }
@@ -26,7 +26,7 @@ pub(crate) fn add(table: &mut MountTable<'_>, host: &Host, image: &Image, limits
     for path in large_etc_files(host, &image.etc) {
         table.show(Rank::System, &path, true)?;
     }
-    kernel(limits).into_iter().for_each(|mount| table.add(Rank::System, mount));
+    kernel(&plan.limits, plan.net.value).into_iter().for_each(|mount| table.add(Rank::System, mount));
     for folder in &image.scratch.folders {
         let source = Source::Scratch { name: folder.name.as_str(), mode: folder.mode };
         table.add(Rank::System, BoxMount { destination: folder.path.clone(), source, read_only: false });
@@ -54,16 +54,24 @@ fn large_etc_files<'a>(host: &'a Host, etc: &'a EtcLists) -> impl Iterator<Item 
     })
 }
 
-fn kernel(limits: &Limits) -> [BoxMount; 6] {
+fn kernel(limits: &Limits, net: Net) -> [BoxMount; 6] {
     let (shm_bytes, shm_inodes) = (limits.tmp_bytes.value.0, limits.tmp_inodes.value);
     [
         mount("/proc", Source::Proc, false),
-        mount("/sys", Source::Sysfs, true),
+        mount("/sys", sysfs(net), true),
         mount("/dev", Source::Tmpfs { size_bytes: DEV_BYTES, inodes: DEV_INODES, mode: 0o755 }, false),
         mount("/dev/pts", Source::Devpts, false),
         mount("/dev/mqueue", Source::Mqueue, false),
         mount("/dev/shm", Source::Tmpfs { size_bytes: shm_bytes, inodes: shm_inodes, mode: 0o1777 }, false),
     ]
+}
+
+/// Only the owner of a network namespace may mount its sysfs: with the host's network the host's is shown.
+fn sysfs(net: Net) -> Source {
+    match net {
+        Net::None => Source::Sysfs,
+        Net::Host => Source::Bind { path: PathBuf::from("/sys"), is_dir: true, shift_root: false },
+    }
 }
 
 fn mount(destination: &str, source: Source, read_only: bool) -> BoxMount {
