@@ -80,6 +80,8 @@ fn settle(orders: Orders<'_>) -> Result<Settled<'_>, StepFailure> {
         .verify_member(Path::new("/"), own_pid)
         .map_err(std::io::Error::other)
         .at(SetupStep::JoinCgroup, || "read the membership back".to_owned())?;
+    // The box's user may not enter the caller's folder, and libcontainer goes back to where it was started.
+    rustix::process::chdir("/").at(SetupStep::Fork, || "leave the caller's folder".to_owned())?;
     lay_out_descriptors(&orders).at(SetupStep::Fork, || "lay out the descriptors".to_owned())?;
     let channel = Channel::from_fd(sys::adopt(CHANNEL_FD).at(SetupStep::Fork, || "keep the status socket".to_owned())?);
     let settled = Settled { bundle: orders.bundle, box_id: orders.box_id, nproc_limit: orders.nproc_limit, channel };
