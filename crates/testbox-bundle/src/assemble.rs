@@ -38,6 +38,8 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
 
     let mut masked_paths = image.proc.masked.clone();
     masked_paths.extend(visible(mounts::hidden(host, plan, &project, &image.project)?, &mounts.mounts));
+    let mut notes = python.notes.clone();
+    notes.extend(mounts::unguarded_links(host, plan, &project, &image.project));
     let generated = etc::entries(host, &image, identity, plan.net.value, &home)?;
     Ok(Bundle {
         process: Process {
@@ -59,7 +61,7 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
         seccomp: plan.seccomp.value.clone(),
         interpreter: python.interpreter,
         must_stay_absent: mounts::must_stay_absent(host, plan, &project, &image.project),
-        notes: python.notes,
+        notes,
     })
 }
 

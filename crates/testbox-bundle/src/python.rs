@@ -141,7 +141,7 @@ fn script_environment(look: &Look<'_>, environment: &Environment) -> Result<Opti
         return Ok(None);
     }
     let found_by = "the first line of the command's script".to_owned();
-    Environment::inspect(look, search::Found { place: Place::Interpreter(named), found_by }).map(Some)
+    Environment::inspect(look, search::Found { place: Place::Interpreter(named), found_by, by_caller: false }).map(Some)
 }
 
 fn assemble(

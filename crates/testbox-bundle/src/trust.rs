@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::Host;
 use crate::image::TrustLists;
+use crate::walk;
 
 /// The rules of `images/base.toml` for this run's home folders.
 #[derive(Debug)]
@@ -13,9 +14,13 @@ pub(crate) struct Trust<'a> {
 }
 
 impl<'a> Trust<'a> {
-    /// The rules for the home folders of the caller.
+    /// The rules for the home folders of the caller, by their names and where these lead.
     pub(crate) fn new(host: &Host, lists: &'a TrustLists) -> Self {
-        Self { homes: host.homes(), lists }
+        let mut homes = host.homes();
+        homes.extend(host.homes().iter().filter_map(|home| walk::walk(host, home).ok()).map(|end| end.path));
+        homes.sort();
+        homes.dedup();
+        Self { homes, lists }
     }
 
     /// The home folders of this run.

@@ -1,6 +1,5 @@
 //! The project in the box, its guards, and what the user shows or hides by flags.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use testbox_model::RunPlan;
@@ -15,6 +14,8 @@ use crate::walk;
 
 /// Paths that a flag cannot show: the box has its own of them.
 const OWN: [&str; 4] = ["/dev", "/proc", "/sys", "/"];
+/// Paths that a flag cannot show read-write.
+const SYSTEM: [&str; 8] = ["/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/sbin", "/usr"];
 
 /// Adds the project as a view, or read-write with its guards, and the paths of `--ro` and `--rw`.
 pub(crate) fn add(
@@ -36,7 +37,7 @@ pub(crate) fn add(
     table.add(Rank::Project, BoxMount { destination: root, source, read_only: false });
     if plan.view.write.value {
         for path in guards(host, project, lists) {
-            guard(table, host, &path, shift_root);
+            guard(table, host, project, &path, shift_root);
         }
     }
     for (flag, paths, read_only) in [("--ro", &plan.view.ro.value, true), ("--rw", &plan.view.rw.value, false)] {
@@ -54,6 +55,19 @@ pub(crate) fn must_stay_absent(host: &Host, plan: &RunPlan, project: &Project, l
     }
     let paths = lists.guarded.iter().map(|name| project.root.join(name));
     paths.filter(|path| fs_err::symlink_metadata(host.at(path)).is_err()).collect()
+}
+
+/// Guarded names that are links: a mount cannot keep the box from replacing them.
+pub(crate) fn unguarded_links(host: &Host, plan: &RunPlan, project: &Project, lists: &ProjectLists) -> Vec<String> {
+    if !plan.view.write.value {
+        return Vec::new();
+    }
+    let paths = guards(host, project, lists).into_iter();
+    let links = paths.filter(|path| walk::walk(host, path).is_ok_and(|end| end.path != *path));
+    let note = |path: PathBuf| {
+        format!("`{}` is a symbolic link, which the box can replace because of `--write`", path.display())
+    };
+    links.map(note).collect()
 }
 
 /// What the box must not see: testbox's reports, and what `--hide` names as far as it is there.
@@ -93,8 +107,9 @@ fn guards(host: &Host, project: &Project, lists: &ProjectLists) -> Vec<PathBuf> 
     paths
 }
 
-fn guard(table: &mut MountTable<'_>, host: &Host, path: &Path, shift_root: bool) {
-    let Ok(end) = walk::walk(host, path) else { return };
+/// Makes a path of the project read-only, unless it is a link out of the project, whose target is not shown.
+fn guard(table: &mut MountTable<'_>, host: &Host, project: &Project, path: &Path, shift_root: bool) {
+    let Some(end) = walk::walk(host, path).ok().filter(|end| end.path.starts_with(&project.root)) else { return };
     let source = Source::Bind { path: end.path.clone(), is_dir: end.metadata.is_dir(), shift_root };
     table.add(Rank::Guard, BoxMount { destination: end.path, source, read_only: true });
 }
@@ -120,7 +135,7 @@ fn show_by_flag(
     if OWN.iter().any(|own| end.path == Path::new(own) || *own != "/" && end.path.starts_with(own)) {
         return Err(refused("the box has its own"));
     }
-    if !read_only && host.euid == 0 && end.metadata.uid() == 0 && end.path.starts_with("/usr") {
+    if !read_only && SYSTEM.iter().any(|folder| end.path.starts_with(folder)) {
         return Err(refused("it belongs to the system"));
     }
     table.show(Rank::Flag, &wanted, read_only).map(|_| ())

@@ -143,7 +143,10 @@ impl PythonError {
             Self::NotAnInstallation { .. } => {
                 Some("activate the environment, or give the interpreter's own path: `testbox run -- /path/to/python -m pytest`".to_owned())
             }
-            Self::TooBroad { .. } => Some("create the environment in a folder of its own: `python3 -m venv .venv`".to_owned()),
+            Self::TooBroad { path, .. } => Some(format!(
+                "create the environment in a folder of its own: `python3 -m venv .venv`; or allow it: `--ro {}`",
+                path.display()
+            )),
             Self::Untrusted { named_by, target, .. } => Some(format!(
                 "if the tests need it, allow it with `--ro {}`; else remove it from `{}`",
                 target.display(),

@@ -13,6 +13,8 @@ pub(crate) struct Found {
     pub(crate) place: Place,
     /// What led to it, for people.
     pub(crate) found_by: String,
+    /// The caller's own command or environment names it; else files of the project did.
+    pub(crate) by_caller: bool,
 }
 
 /// What was found.
@@ -110,7 +112,7 @@ impl<'a> Search<'a> {
         };
         let path = walk::absolute(self.look.project, &value);
         match walk::walk(self.look.host, &path) {
-            Ok(_) => Ok(Some(environment(path, variable.to_owned()))),
+            Ok(_) => Ok(Some(Found { by_caller: true, ..environment(path, variable.to_owned()) })),
             Err(source) => {
                 let source = Box::new(source);
                 Err(PythonError::EnvironmentMissing { variable, fix: fix(&path), path, source })
@@ -201,9 +203,9 @@ impl<'a> Search<'a> {
 }
 
 fn environment(path: PathBuf, found_by: String) -> Found {
-    Found { place: Place::Environment(path), found_by }
+    Found { place: Place::Environment(path), found_by, by_caller: false }
 }
 
 fn interpreter(path: PathBuf, found_by: String) -> Found {
-    Found { place: Place::Interpreter(path), found_by }
+    Found { place: Place::Interpreter(path), found_by, by_caller: true }
 }

@@ -40,20 +40,20 @@ impl Environment {
     /// Looks at what the search found.
     pub(crate) fn inspect(look: &Look<'_>, found: Found) -> Result<Self, PythonError> {
         match found.place {
-            Place::Environment(root) => Self::at_root(look, root, found.found_by),
+            Place::Environment(root) => Self::at_root(look, root, found.found_by, found.by_caller),
             Place::Interpreter(program) => match root_of(look, &program) {
-                Some(root) => Self::at_root(look, root, found.found_by),
+                Some(root) => Self::at_root(look, root, found.found_by, found.by_caller),
                 None => Self::bare(look, program, found.found_by),
             },
         }
     }
 
-    fn at_root(look: &Look<'_>, root: PathBuf, found_by: String) -> Result<Self, PythonError> {
+    fn at_root(look: &Look<'_>, root: PathBuf, found_by: String, by_caller: bool) -> Result<Self, PythonError> {
         let is_virtual = walk::is_file(look.host, &root.join("pyvenv.cfg"));
         if !is_virtual && !walk::is_folder(look.host, &root.join("conda-meta")) {
             return Err(PythonError::NotAnEnvironment { path: root, found_by });
         }
-        refuse_broad(look, &root, &found_by)?;
+        refuse_untrusted(look, &root, &found_by, by_caller)?;
         if is_virtual { Self::virtual_at(look, root, found_by) } else { Self::conda_at(look, root, found_by) }
     }
 
@@ -118,7 +118,9 @@ impl Environment {
         }
         shown.push(self.program.clone());
         if let Kind::Virtual { config, .. } = &self.kind {
-            shown.extend(config.programs(look, &self.program));
+            let trees: Vec<PathBuf> =
+                shown.iter().filter_map(|tree| walk::walk(look.host, tree).ok()).map(|end| end.path).collect();
+            shown.extend(config.programs(look, &self.program, &trees));
         }
         shown.extend(self.user_site(look).into_iter().map(|(folder, _)| folder));
         shown
@@ -257,12 +259,17 @@ impl Config {
         Ok(config)
     }
 
-    /// The base interpreter under the names that Python itself tries in `home`.
-    fn programs(&self, look: &Look<'_>, program: &Path) -> Vec<PathBuf> {
+    /// The base interpreter under the names that Python itself tries in `home`, as far as they lead into `trees`: the
+    /// file could name anything.
+    fn programs(&self, look: &Look<'_>, program: &Path, trees: &[PathBuf]) -> Vec<PathBuf> {
+        let known = |path: &PathBuf| {
+            let end = walk::walk(look.host, path).ok().filter(|end| end.metadata.is_file());
+            end.is_some_and(|end| trees.iter().any(|tree| end.path.starts_with(tree)))
+        };
         let names = look.host.names_in(program.parent().unwrap_or(Path::new("/")));
         let pythons = names.iter().filter(|name| super::shebang::is_python(Path::new(name)));
         let in_home = self.home.iter().flat_map(|home| pythons.clone().map(|name| home.join(name)));
-        in_home.chain(self.executable.clone()).filter(|path| walk::is_file(look.host, path)).collect()
+        in_home.chain(self.executable.clone()).filter(known).collect()
     }
 }
 
@@ -299,15 +306,15 @@ fn root_of(look: &Look<'_>, program: &Path) -> Option<PathBuf> {
     })
 }
 
-fn refuse_broad(look: &Look<'_>, root: &Path, found_by: &str) -> Result<(), PythonError> {
+/// A folder is shown as an environment only if it is not far more than that.
+fn refuse_untrusted(look: &Look<'_>, root: &Path, found_by: &str, by_caller: bool) -> Result<(), PythonError> {
     let Ok(end) = walk::walk(look.host, root) else { return Ok(()) };
-    if end.path == look.project {
+    if end.path == look.project || look.allowed.iter().any(|allowed| end.path.starts_with(allowed)) {
         return Ok(());
     }
-    match look.trust.too_broad(&end.path) {
-        Some(why) => Err(PythonError::TooBroad { path: root.to_owned(), named_by: found_by.to_owned(), why }),
-        None => Ok(()),
-    }
+    let why = if by_caller { look.trust.too_broad(&end.path) } else { look.trust.objection(&end.path) };
+    let refusal = |why| PythonError::TooBroad { path: root.to_owned(), named_by: found_by.to_owned(), why };
+    why.map_or(Ok(()), |why| Err(refusal(why)))
 }
 
 /// How to repair an environment whose path ended at `source`.

@@ -117,6 +117,7 @@ fn flags_that_cannot_hold_are_refused() {
     for (ro, rw, hide, part) in [
         (Some("/proc/1"), None, None, "`--ro /proc/1` cannot be shown in the box: the box has its own"),
         (None, Some("/"), None, "`--rw /` cannot be shown"),
+        (None, Some("/etc"), None, "it belongs to the system"),
         (None, Some("."), None, "read-write with `--write`"),
         (Some("/nope"), None, None, "`--ro /nope` names nothing on this machine: `/nope` does not exist"),
         (None, None, Some("."), "`--hide .` would hide the working directory"),

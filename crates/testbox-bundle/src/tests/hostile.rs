@@ -60,6 +60,51 @@ fn pyvenv_cfg_cannot_name_a_folder_that_is_no_python() {
 }
 
 #[test]
+fn an_environment_cannot_name_secrets_as_its_programs() {
+    let fake = Fake::new();
+    let venv = format!("{PROJECT}/.venv");
+    fake.venv(&venv, &format!("{PROJECT}/py/bin"), "3.11").python(&format!("{PROJECT}/py"), "3.11");
+    fs_err::remove_file(fake.real(&format!("{PROJECT}/py/bin/python3"))).unwrap();
+    fake.link(&format!("{PROJECT}/py/bin/python3"), "/home/u/.ssh/id");
+    let text = format!("home = {PROJECT}/py/bin\nexecutable = /home/u/.ssh/id\n");
+    fake.file(&format!("{venv}/pyvenv.cfg"), &text);
+    assert_eq!(own_lines(&fake.build("pytest").unwrap()), ["/home/u/proj view rw"]);
+
+    fs_err::remove_file(fake.real(&format!("{venv}/bin/python"))).unwrap();
+    fake.link(&format!("{venv}/bin/python"), "/home/u/.ssh/id");
+    assert!(fake.error("pytest").0.contains("is not in a Python installation"));
+}
+
+#[test]
+fn a_link_of_the_project_to_a_hidden_folder_is_no_environment() {
+    let fake = Fake::new();
+    fake.venv("/home/u/.config/app", "/usr/bin", "3.11").link(&format!("{PROJECT}/.venv"), "/home/u/.config/app");
+    let (message, hint) = fake.error("pytest");
+    assert!(message.contains("`~/.config` may hold secrets"), "{message}");
+    assert!(hint.contains("--ro /home/u/proj/.venv"), "{hint}");
+}
+
+#[test]
+fn a_guard_never_shows_where_a_link_of_the_project_leads() {
+    let fake = Fake::new();
+    fake.link(&format!("{PROJECT}/pyproject.toml"), "/home/u/.ssh/id");
+    let mut plan = fake.plan("/bin/true");
+    plan.view.write = set(true);
+    let bundle = crate::build(&plan, &fake.host).unwrap();
+    assert_eq!(own_lines(&bundle), ["/home/u/proj folder rw"]);
+    assert!(bundle.notes[0].contains("`/home/u/proj/pyproject.toml` is a symbolic link"), "{:?}", bundle.notes);
+}
+
+#[test]
+fn the_home_folder_is_known_by_all_its_names() {
+    let fake = with_pth("/var/people/u");
+    fs_err::create_dir_all(fake.real("/var/people")).unwrap();
+    fs_err::rename(fake.real("/home/u"), fake.real("/var/people/u")).unwrap();
+    fake.link("/home/u", "/var/people/u");
+    assert!(fake.error("pytest").0.contains("it is the home folder"));
+}
+
+#[test]
 fn a_venv_in_the_home_folder_itself_is_refused() {
     let mut fake = Fake::new();
     fake.venv("/home/u", "/usr/bin", "3.11");
