@@ -208,9 +208,10 @@ impl CgroupError {
             )),
             Self::NotEnabled { wall, .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(*wall))),
             Self::NotDelegated { wall, unified: true, .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(*wall))),
-            Self::NotDelegated { wall, unified: false, .. } => {
-                Some(format!("run testbox as root, or {}", allow_degraded(*wall)))
-            }
+            Self::NotDelegated { wall, unified: false, .. } => Some(format!(
+                "run testbox as root (with `sudo`), or on a host with cgroup v2 and a delegated group, or {}",
+                allow_degraded(*wall)
+            )),
             Self::ReadOnly { wall, .. } => Some(format!(
                 "in a container, pass a writable /sys/fs/cgroup (docker: `--privileged --cgroupns=private`), or {}",
                 allow_degraded(*wall)

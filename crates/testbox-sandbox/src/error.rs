@@ -75,6 +75,11 @@ impl SandboxError {
                  `--write` shows the project without an overlay"
                     .to_owned(),
             ),
+            (SetupStep::Mounts, libc::EINVAL) if !rustix::process::geteuid().is_root() => Some(
+                "something is mounted inside it, which a user cannot show through an overlay: unmount it, use \
+                 `--write`, or run testbox as root"
+                    .to_owned(),
+            ),
             (SetupStep::Mounts, libc::EINVAL) => Some(
                 "the file system of the project may not support id-mapped mounts (kernel 5.12 and later; not on \
                  overlayfs): give the project to an ordinary user (`chown -R`) and try again"

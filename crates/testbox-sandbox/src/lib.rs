@@ -51,3 +51,8 @@ pub use channel::Channel;
 pub use error::SandboxError;
 pub use launch::{Launch, Running, Streams, launch, reap_children};
 pub use reaper::Reaper;
+
+/// The version of Landlock that this kernel has; `None` if it has none or it is switched off.
+pub fn landlock_abi() -> Option<u32> {
+    sys::landlock_abi()
+}

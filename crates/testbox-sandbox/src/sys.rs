@@ -149,3 +149,18 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<std::os::fd::OwnedFd> {
     // forked child, so no other value owns it.
     Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
 }
+
+/// The version of Landlock that the kernel has (landlock_create_ruleset(2)); `None` if it has none or it is off.
+pub(crate) fn landlock_abi() -> Option<u32> {
+    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag the kernel takes no attributes: the pointer is null, the size 0, and nothing is created.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<libc::c_void>(),
+            0usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(result).ok()
+}

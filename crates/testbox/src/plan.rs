@@ -12,7 +12,8 @@ use crate::fault::{self, OrFault};
 pub(crate) fn resolve(command: &[OsString], flags: Layer) -> Result<RunPlan, Box<Fault>> {
     refuse_nesting()?;
     let cwd = std::env::current_dir().map_err(|error| {
-        fault::of(&error, Some("the current folder is gone or unreadable; `cd` somewhere else".into()))
+        let hint = "it was deleted or may not be searched: `cd` to the project again";
+        fault::of(&CurrentFolder(error), Some(hint.into()))
     })?;
     let request = Request {
         command: command.to_vec(),
@@ -25,8 +26,12 @@ pub(crate) fn resolve(command: &[OsString], flags: Layer) -> Result<RunPlan, Box
     testbox_config::resolve(&request).or_fault()
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the path of the current folder")]
+struct CurrentFolder(#[source] std::io::Error);
+
 /// A box has no namespaces to give away: a second testbox inside could enforce nothing.
-fn refuse_nesting() -> Result<(), Box<Fault>> {
+pub(crate) fn refuse_nesting() -> Result<(), Box<Fault>> {
     match std::env::var_os(INSIDE_VARIABLE) {
         None => Ok(()),
         Some(value) => Err(fault::plain(

@@ -34,7 +34,10 @@ pub(crate) fn terminal(color: bool, verbosity: i8) -> Terminal {
 
 /// How lines on stderr look.
 pub(crate) fn style(color: bool, verbosity: i8) -> Style {
-    let no_color = std::env::var_os("NO_COLOR");
-    let color = Style::color_allowed(color, io::stderr().is_terminal(), no_color.as_deref());
-    Style { color, verbosity, width: 0 }
+    Style { color: color_allowed(color, io::stderr().is_terminal()), verbosity, width: 0 }
+}
+
+/// Whether colours may be used on a stream: the plan allows them, it is a terminal, and `NO_COLOR` is not set.
+pub(crate) fn color_allowed(plan_allows: bool, is_terminal: bool) -> bool {
+    Style::color_allowed(plan_allows, is_terminal, std::env::var_os("NO_COLOR").as_deref())
 }

@@ -23,7 +23,7 @@ use testbox_supervisor::{
 use crate::cli::RunArgs;
 use crate::fault::{self, OrFault, Outcome};
 use crate::{plan, print};
-use boxed::Boxed;
+pub(crate) use boxed::Boxed;
 use output::{Filters, Notices};
 
 /// Runs a command in a box.

@@ -17,17 +17,17 @@ const REMOVAL: Duration = Duration::from_secs(10);
 
 /// The cgroups and the reaper of a box.
 #[derive(Debug)]
-pub(super) struct Boxed {
-    pub(super) id: String,
-    pub(super) group: BoxGroup,
+pub(crate) struct Boxed {
+    pub(crate) id: String,
+    pub(crate) group: BoxGroup,
     /// Where no cgroup limits processes: RLIMIT_NPROC in the box's own user namespace.
-    pub(super) nproc_limit: Option<u64>,
+    pub(crate) nproc_limit: Option<u64>,
     reaper: Option<Reaper>,
 }
 
 impl Boxed {
     /// Removes what dead runs left, makes the groups with their limits, and starts the reaper.
-    pub(super) fn new(plan: &RunPlan, terminal: Option<&SavedTerminal>) -> Result<Self, Box<Fault>> {
+    pub(crate) fn new(plan: &RunPlan, terminal: Option<&SavedTerminal>) -> Result<Self, Box<Fault>> {
         let root = Path::new("/");
         let mut host = Host::detect(root).or_fault()?;
         let id = BoxId::of_current(root).or_fault()?;
@@ -52,7 +52,7 @@ impl Boxed {
     }
 
     /// After the last process: removes the groups, and says goodbye to the reaper.
-    pub(super) fn end(mut self) -> Result<(), Box<Fault>> {
+    pub(crate) fn end(mut self) -> Result<(), Box<Fault>> {
         testbox_sandbox::reap_children();
         let removed = self.group.remove(Instant::now() + REMOVAL);
         if removed.is_ok() {

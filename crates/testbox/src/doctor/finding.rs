@@ -1,0 +1,92 @@
+//! A finding: what one probe saw.
+
+use serde::Serialize;
+use testbox_model::{Fault, Wall, WallReport};
+
+/// What one probe saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// What was probed: the name of a wall, or a word like `kernel`.
+    pub(super) subject: &'static str,
+    pub(super) state: State,
+    /// The mechanism that stands, or what failed.
+    pub(super) text: String,
+    /// Causes and settings of the host that explain a failure.
+    pub(super) because: Vec<String>,
+    /// What to do about it.
+    pub(super) fix: Option<String>,
+}
+
+/// How a probe went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum State {
+    /// It stands.
+    Ok,
+    /// A default run needs it, and it cannot be built.
+    Missing,
+    /// It cannot be built, and only a run that asks for it needs it.
+    Absent,
+    /// It could not be probed, because something that it stands on is missing.
+    Unknown,
+    /// Information.
+    Note,
+}
+
+/// Whether a default run would be fully enforced.
+pub(super) fn fully_enforced(findings: &[Finding]) -> bool {
+    !findings.iter().any(|finding| matches!(finding.state, State::Missing | State::Unknown))
+}
+
+impl Finding {
+    /// Something that stands.
+    pub(super) fn ok(subject: &'static str, text: impl Into<String>) -> Self {
+        Self::new(subject, State::Ok, text)
+    }
+
+    /// Information.
+    pub(super) fn note(subject: &'static str, text: impl Into<String>) -> Self {
+        Self::new(subject, State::Note, text)
+    }
+
+    /// Something that a default run needs, without the error of another room.
+    pub(super) fn missing(subject: &'static str, text: impl Into<String>) -> Self {
+        Self::new(subject, State::Missing, text)
+    }
+
+    /// Something that stands on what is missing.
+    pub(super) fn unknown(subject: &'static str) -> Self {
+        Self::new(subject, State::Unknown, "not probed, because no box can be built here")
+    }
+
+    /// Something that failed.
+    pub(super) fn failed(subject: &'static str, state: State, fault: &Fault) -> Self {
+        let mut finding = Self::new(subject, state, fault.message.clone());
+        finding.because.clone_from(&fault.causes);
+        finding.fix.clone_from(&fault.hint);
+        finding
+    }
+
+    /// A wall of which the cgroups say that it stands.
+    pub(super) fn wall(wall: Wall, report: &WallReport) -> Self {
+        let mut finding = Self::ok(wall.name(), format!("{}, written and read back", report.by));
+        finding.because.extend(report.note.clone());
+        finding
+    }
+
+    /// The same finding with more causes.
+    pub(super) fn because(mut self, causes: impl IntoIterator<Item = String>) -> Self {
+        self.because.extend(causes);
+        self
+    }
+
+    /// The same finding with what to do about it.
+    pub(super) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    fn new(subject: &'static str, state: State, text: impl Into<String>) -> Self {
+        Self { subject, state, text: text.into(), because: Vec::new(), fix: None }
+    }
+}

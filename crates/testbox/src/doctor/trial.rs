@@ -1,0 +1,165 @@
+//! A trial: one command in a box, built and supervised by the same functions as `testbox run`.
+
+use std::ffi::OsString;
+use std::io::{Read, Seek};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rustix::fs::MemfdFlags;
+use testbox_bundle::{Bundle, Host};
+use testbox_config::{Auto, HostPath, Layer, Switch, Typed, WallName, flag, flags};
+use testbox_model::{DiskUse, Duration, ExitCode, Fault, PayloadEnd, Readback, RunEvent, RunPlan, Size, StopCause};
+use testbox_sandbox::{Launch, Running, Streams};
+use testbox_supervisor::{GroupMeter, HostStreams, Inputs, Outcome, Unfiltered};
+
+use super::ground::Ground;
+use crate::fault::{self, OrFault};
+use crate::plan;
+use crate::run::Boxed;
+
+/// Longest time of one trial.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a trial shall do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trial<'a> {
+    pub(super) command: &'a [&'a str],
+    /// The user's own project with its settings, instead of the temporary one.
+    pub(super) own_project: bool,
+    /// Scratch space in bytes, instead of the default.
+    pub(super) scratch_bytes: Option<u64>,
+}
+
+/// What a box said.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) readback: Option<Readback>,
+    pub(super) payload: PayloadEnd,
+    pub(super) output: String,
+    pub(super) disk: Vec<DiskUse>,
+}
+
+impl<'a> Trial<'a> {
+    /// A command in a box of the temporary project.
+    pub(super) fn of(command: &'a [&'a str]) -> Self {
+        Self { command, own_project: false, scratch_bytes: None }
+    }
+
+    /// Builds the box, runs the command, and waits until all of it is gone.
+    pub(super) fn run(self, ground: &mut Ground) -> Result<Said, Box<Fault>> {
+        let said = self.attempt(ground);
+        if let Err(fault) = &said
+            && fault.exit_code == ExitCode::Interrupted
+        {
+            ground.interrupted = Some(fault.clone());
+        }
+        said
+    }
+
+    fn attempt(self, ground: &Ground) -> Result<Said, Box<Fault>> {
+        let command: Vec<OsString> = self.command.iter().map(OsString::from).collect();
+        let plan = plan::resolve(&command, self.layer(ground))?;
+        let bundle = testbox_bundle::build(&plan, &Host::current()).or_fault()?;
+        let boxed = Boxed::new(&plan, None)?;
+        let said = in_box(&plan, &bundle, &boxed, ground)?;
+        boxed.end()?;
+        Ok(said)
+    }
+
+    fn layer(self, ground: &Ground) -> Layer {
+        let mut layer = Layer {
+            allow_degraded: flags("allow-degraded", ground.lacking.iter().map(|wall| typed(WallName(*wall))).collect()),
+            timeout: flag("timeout", Some(typed(TIMEOUT))),
+            ..Layer::default()
+        };
+        if !self.own_project {
+            let path: PathBuf = ground.project.path().to_owned();
+            layer.cwd = flag("cwd", Some(typed(HostPath(path))));
+            layer.no_project_file = flag("no-project-file", Some(typed(Switch(true))));
+        }
+        layer.tmp_size = flag("tmp-size", self.scratch_bytes.map(|bytes| typed(Auto::Value(Size::Bytes(bytes)))));
+        layer
+    }
+}
+
+fn typed<T>(value: T) -> Typed<T> {
+    Typed::new(value, "of testbox doctor")
+}
+
+/// Launches and supervises; what the command prints goes to a file in memory.
+fn in_box(plan: &RunPlan, bundle: &Bundle, boxed: &Boxed, ground: &Ground) -> Result<Said, Box<Fault>> {
+    let launch = Launch {
+        bundle,
+        group: &boxed.group,
+        box_id: &boxed.id,
+        merge_output: true,
+        stdin: false,
+        nproc_limit: boxed.nproc_limit,
+        cancel: ground.signals.as_fd(),
+    };
+    let started = Instant::now();
+    let running = testbox_sandbox::launch(&launch).or_fault()?;
+    let printed = rustix::fs::memfd_create("testbox-doctor", MemfdFlags::CLOEXEC).map_err(io_fault)?;
+    let mut readback = None;
+    let outcome = supervised(running, plan, boxed, ground, started, printed.as_fd(), &mut |event| {
+        if let RunEvent::Started { readback: found } = event {
+            readback = Some(found.clone());
+        }
+    })?;
+    told(outcome, readback, std::fs::File::from(printed))
+}
+
+fn supervised(
+    running: Running,
+    plan: &RunPlan,
+    boxed: &Boxed,
+    ground: &Ground,
+    started: Instant,
+    printed: std::os::fd::BorrowedFd<'_>,
+    sink: &mut dyn FnMut(&RunEvent),
+) -> Result<Outcome, Box<Fault>> {
+    let tmpfs = running.bounded.iter().map(|(_, fd)| fd.try_clone()).collect::<std::io::Result<_>>();
+    let tmpfs = tmpfs.map_err(|error| fault::of(&error, None))?;
+    let mut meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
+    let inputs = Inputs {
+        init: running.init,
+        status: running.channel.into_fd(),
+        streams: match running.streams {
+            Streams::Pipes { stdin, stdout, stderr } => testbox_supervisor::Streams::Pipes { stdin, stdout, stderr },
+            Streams::Pty { master } => testbox_supervisor::Streams::Pty { master, terminal: None },
+        },
+        host: HostStreams { stdin: None, stdout: printed, stderr: printed },
+        filter: Box::new(Unfiltered),
+        notice: None,
+        meter: &mut meter,
+        disks: running.bounded,
+        started,
+        signals: &ground.signals,
+    };
+    testbox_supervisor::supervise(inputs, plan, sink).or_fault()
+}
+
+/// What the box said, or the step of its set-up that failed.
+fn told(outcome: Outcome, readback: Option<Readback>, mut printed: std::fs::File) -> Result<Said, Box<Fault>> {
+    let evidence = outcome.evidence;
+    if let Some(StopCause::Interrupted { .. }) = evidence.stop.map(|stop| stop.cause) {
+        let fault = fault::plain("interrupted", "start `testbox doctor` again");
+        return Err(Box::new(Fault { exit_code: ExitCode::Interrupted, ..*fault }));
+    }
+    if let PayloadEnd::SetupFailed { step, errno, detail } = evidence.payload {
+        return Err(testbox_sandbox::SandboxError::Setup { step, errno, detail }).or_fault();
+    }
+    let mut output = Vec::new();
+    printed.rewind().and_then(|()| printed.read_to_end(&mut output)).map_err(|error| fault::of(&error, None))?;
+    Ok(Said {
+        readback,
+        payload: evidence.payload,
+        output: String::from_utf8_lossy(&output).trim().to_owned(),
+        disk: evidence.disk,
+    })
+}
+
+fn io_fault(errno: rustix::io::Errno) -> Box<Fault> {
+    fault::of(&std::io::Error::from(errno), None)
+}
