@@ -126,6 +126,18 @@ pub struct MemoryEvidence {
     pub largest: Vec<ProcessUse>,
 }
 
+impl ProcessUse {
+    /// A list of processes names so many at most.
+    pub const LISTED: usize = 8;
+}
+
+impl DiskUse {
+    /// The file system in a sentence: `the scratch space`, `/dev/shm`.
+    pub fn place(&self) -> String {
+        if self.name.starts_with('/') { self.name.clone() } else { format!("the {} space", self.name) }
+    }
+}
+
 /// One process, as last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProcessUse {

@@ -1,8 +1,7 @@
 //! `judge`: from record to verdict. Pure; the table of rules is this file, from the strongest evidence to the weakest.
 
 use crate::{
-    Bytes, Duration, Evidence, ExitCode, MemoryEvidence, PayloadEnd, RunRecord, SetupStep, Stop, StopCause, Verdict,
-    VerdictKind,
+    Bytes, Duration, ExitCode, MemoryEvidence, PayloadEnd, RunRecord, SetupStep, Stop, StopCause, Verdict, VerdictKind,
 };
 
 const SIGXFSZ: u8 = 25;
@@ -13,12 +12,11 @@ const ENOENT: i32 = 2;
 /// A limit is named only with evidence of the kernel (its counters) or of testbox's own stop; an exit code alone is
 /// never more than `failed`, and an exit code of 0 is not `passed` if the kernel killed a process of the box.
 pub fn judge(record: &RunRecord) -> Verdict {
-    let evidence = &record.evidence;
     setup_failure(record)
         .or_else(|| memory(record))
         .or_else(|| stopped(record))
         .or_else(|| refused(record))
-        .unwrap_or_else(|| own_end(evidence))
+        .unwrap_or_else(|| own_end(record))
 }
 
 fn verdict(kind: VerdictKind, exit_code: ExitCode, summary: String, hint: Option<String>) -> Verdict {
@@ -141,8 +139,8 @@ fn refused(record: &RunRecord) -> Option<Verdict> {
     }
     if let Some(full) = evidence.disk.iter().find(|disk| disk.full) {
         let what = match full.peak_inodes >= full.inodes && full.inodes > 0 {
-            true => format!("all {} inodes of the {} were used", full.inodes, full.name),
-            false => format!("all {} of the {} were used", full.size_bytes, full.name),
+            true => format!("all {} inodes of {} were used", full.inodes, full.place()),
+            false => format!("all {} of {} were used", full.size_bytes, full.place()),
         };
         let summary = format!("{what}, and the command failed ({})", end_phrase(&evidence.payload));
         let hint = "give it more with `--tmp-size SIZE`, or write less to /tmp, HOME, /dev/shm and the project";
@@ -155,25 +153,21 @@ fn refused(record: &RunRecord) -> Option<Verdict> {
 fn pids_verdict(record: &RunRecord, tail: &str) -> Verdict {
     let pids = &record.evidence.pids;
     let limit = pids.limit.unwrap_or(record.plan.limits.pids.value);
-    let summary = format!(
-        "the box reached its {limit} processes and threads ({} forks refused by the kernel){tail}",
-        pids.refused_forks
-    );
+    let forks = match pids.refused_forks {
+        1 => "1 fork".to_owned(),
+        n => format!("{n} forks"),
+    };
+    let summary = format!("the box reached its {limit} processes and threads ({forks} refused by the kernel){tail}");
     let hint = format!("if it needs so many, `--pids {}`", limit.saturating_mul(4));
     verdict(VerdictKind::Pids, ExitCode::Pids, summary, Some(hint))
 }
 
-fn own_end(evidence: &Evidence) -> Verdict {
-    match evidence.payload {
+fn own_end(record: &RunRecord) -> Verdict {
+    match record.evidence.payload {
         PayloadEnd::Exited { code: 0 } => {
             verdict(VerdictKind::Passed, ExitCode::Payload(0), "the command exited with 0".to_owned(), None)
         }
-        PayloadEnd::Exited { code } => verdict(
-            VerdictKind::Failed,
-            ExitCode::Payload(code),
-            format!("the command exited with {code}; no limit was reached"),
-            None,
-        ),
+        PayloadEnd::Exited { code } => failed(record, code),
         PayloadEnd::Signaled { signal } => verdict(
             VerdictKind::Crashed,
             ExitCode::Signal(signal),
@@ -187,6 +181,18 @@ fn own_end(evidence: &Evidence) -> Verdict {
             Some("this is a fault of testbox or of the host, not of the tests; please report it".to_owned()),
         ),
     }
+}
+
+/// A shell says 128 + N for a command of its own that died by signal N. Nobody counts what the file size limit refuses.
+fn failed(record: &RunRecord, code: u8) -> Verdict {
+    let fsize = record.plan.limits.fsize_bytes.value;
+    let limits = match fsize {
+        None => "no limit was reached".to_owned(),
+        Some(limit) => format!("no limit but perhaps that of {limit} for one file (`--fsize`) was reached"),
+    };
+    let by_signal = (129..=159).contains(&code).then(|| signal_name(code - 128));
+    let hint = by_signal.map(|name| format!("from a shell {code} means that a command of its own died by {name}"));
+    verdict(VerdictKind::Failed, ExitCode::Payload(code), format!("the command exited with {code}; {limits}"), hint)
 }
 
 fn end_phrase(end: &PayloadEnd) -> String {

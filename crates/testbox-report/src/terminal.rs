@@ -86,10 +86,14 @@ impl Terminal {
         self.write(&format!("{reset}{newline}"));
     }
 
-    /// The block at the end of a run. If quiet, only for a run that did not pass.
+    /// The block at the end of a run. If quiet, only its warnings where it passed.
     pub fn verdict(&mut self, record: &RunRecord, verdict: &Verdict, report: Option<&Path>) {
         if !self.style.quiet() || verdict.kind != VerdictKind::Passed {
             self.write(&verdict::text(record, verdict, report, self.style));
+            return;
+        }
+        for warning in verdict::warnings(record, self.style) {
+            self.write(&format!("testbox: {warning}\n"));
         }
     }
 

@@ -13,8 +13,6 @@ use crate::process_stat::ProcFolder;
 
 /// Processes read in one scan at most.
 pub(crate) const SCANNED: usize = 256;
-/// Processes named at most.
-pub(crate) const NAMED: usize = 8;
 /// Length of a command line as shown, in characters.
 const SHOWN_CHARS: usize = 120;
 /// Bytes of a command line that are read.
@@ -40,7 +38,7 @@ impl ProcessTable {
         let named = sizes
             .into_iter()
             .filter_map(|(bytes, pid)| Some(ProcessUse { command: self.command(pid)?, resident_bytes: Bytes(bytes) }));
-        named.take(NAMED).collect()
+        named.take(ProcessUse::LISTED).collect()
     }
 
     fn resident_bytes(&self, pid: i32) -> Option<u64> {
@@ -63,7 +61,8 @@ impl ProcessTable {
 /// The bytes of a command line as one line of text: lossy, without control characters, shortened.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let words: Vec<u8> = bytes[..end].iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
+    let is_gap = |byte: u8| byte == 0 || byte.is_ascii_whitespace();
+    let words: Vec<u8> = bytes[..end].iter().map(|byte| if is_gap(*byte) { b' ' } else { *byte }).collect();
     let text = String::from_utf8_lossy(&words);
     let mut shown = String::new();
     for c in text.chars() {
@@ -158,7 +157,7 @@ mod tests {
     fn a_hostile_command_line_is_one_short_plain_line() {
         assert_eq!(
             shown(b"a\x1b[2J\n::error::\xff\0\xe2\x80\xaeb\0\0"),
-            "a\\u{1b}[2J\\u{a}::error::\u{fffd} \\u{202e}b"
+            "a\\u{1b}[2J ::error::\u{fffd} \\u{202e}b"
         );
         assert_eq!(shown(&[b'x'; 5000]).chars().count(), SHOWN_CHARS);
         assert!(shown(&[0x1b; 5000]).chars().count() <= SHOWN_CHARS);

@@ -153,3 +153,13 @@ fn a_memory_verdict_names_peak_limit_largest_process_and_time() {
     );
     assert!(verdict.hint.unwrap().contains("--memory 4G"));
 }
+
+#[test]
+fn a_limit_that_nobody_counts_is_not_denied() {
+    let mut record = record(ended(PayloadEnd::Exited { code: 153 }));
+    let hint = "from a shell 153 means that a command of its own died by SIGXFSZ (25)";
+    assert_eq!(judge(&record).summary, "the command exited with 153; no limit was reached");
+    assert_eq!(judge(&record).hint.as_deref(), Some(hint));
+    record.plan.limits.fsize_bytes = set(Some(Bytes(1 << 20)));
+    assert!(judge(&record).summary.ends_with("no limit but perhaps that of 1.0 MiB for one file (`--fsize`) was reached"));
+}

@@ -171,7 +171,7 @@ fn passed_with_everything_that_a_reader_must_know() {
         record.evidence.disk[0].full = true;
         record.evidence.pids.refused_forks = 1;
         record.evidence.cpu.throttled_ms = 1500;
-        record.evidence.output.truncated = true;
+        record.evidence.output.bytes = (64 << 20) + 1;
         record.evidence.left_behind = vec![process("sleep 1000", 1)];
         record.carried_out = vec![".coverage".to_owned(), "junit.xml".to_owned()];
         record.warnings = vec!["cannot carry out `big.log`: larger than 64.0 MiB".to_owned()];
@@ -182,7 +182,7 @@ fn passed_with_everything_that_a_reader_must_know() {
             "testbox: PASSED in 3.2 s  (peak memory 210.0 MiB of 2.0 GiB, 5 pids, 3.1 s CPU)",
             "  DEGRADED memory: sampled every 50 ms",
             "  note: 1 fork was refused at the limit of 512 processes and threads",
-            "  note: the scratch was full (512.0 MiB)",
+            "  note: the scratch space was full (512.0 MiB)",
             "  note: the output was cut at 64.0 MiB",
             "  note: the CPU limit held the box back for 1.5 s",
             "  1 process was left behind and killed with the box: sleep 1000",
@@ -190,6 +190,19 @@ fn passed_with_everything_that_a_reader_must_know() {
             "  warning: cannot carry out `big.log`: larger than 64.0 MiB",
         ],
     );
+}
+
+#[test]
+fn warnings_are_told_even_if_quiet_and_passed() {
+    let record = record_with(|record| record.warnings = vec!["cannot write to stdout any more".to_owned()]);
+    let quiet = Style { verbosity: -1, ..PLAIN };
+    assert_lines(&verdict_of(&record, quiet), &["testbox: warning: cannot write to stdout any more"]);
+}
+
+#[test]
+fn output_that_a_reader_did_not_take_was_not_cut_at_the_limit() {
+    let record = record_with(|record| record.evidence.output.truncated = true);
+    assert!(!verdict_of(&record, PLAIN).contains("cut"));
 }
 
 #[test]
@@ -315,7 +328,7 @@ fn long_lists_are_cut_and_counted() {
     });
     let text = verdict_of(&record, PLAIN);
     let expected = format!(
-        "  8 processes were left behind and killed with the box: {}..., daemon 2, daemon 3, daemon 4, daemon 5 and 3 more\n",
+        "  at least 8 processes were left behind and killed with the box: {}..., daemon 2, daemon 3, daemon 4, daemon 5 and 3 more\n",
         "x".repeat(80)
     );
     assert!(text.contains(&expected), "{text}");

@@ -27,10 +27,11 @@ pub(super) fn met_limits(record: &RunRecord, verdict: VerdictKind) -> Vec<String
     }
     if verdict != VerdictKind::Disk {
         let full = evidence.disk.iter().filter(|disk| disk.full);
-        met.extend(full.map(|disk| format!("the {} was full ({})", one_line(&disk.name), disk.size_bytes)));
+        met.extend(full.map(|disk| format!("{} was full ({})", one_line(&disk.place()), disk.size_bytes)));
     }
-    if evidence.output.truncated && verdict != VerdictKind::Output {
-        met.push(format!("the output was cut at {}", record.plan.limits.output_bytes.value));
+    let output_limit = record.plan.limits.output_bytes.value;
+    if evidence.output.bytes > output_limit.0 && verdict != VerdictKind::Output {
+        met.push(format!("the output was cut at {output_limit}"));
     }
     if evidence.cpu.throttled_ms.saturating_mul(10) > record.duration_ms {
         met.push(format!("the CPU limit held the box back for {}", Duration::from_ms(evidence.cpu.throttled_ms)));

@@ -19,8 +19,7 @@ pub(super) fn text(record: &RunRecord, verdict: &Verdict, report: Option<&Path>,
     lines.extend(usage::met_limits(record, verdict.kind).into_iter().map(|met| format!("note: {met}")));
     lines.extend(left_behind(&record.evidence.left_behind));
     lines.extend(carried_out(&record.carried_out, style));
-    let warning = paint("warning", Ink::Caution, style);
-    lines.extend(record.warnings.iter().map(|text| format!("{warning}: {}", one_line(text))));
+    lines.extend(warnings(record, style));
     if style.verbose() {
         lines.extend(details(record));
     }
@@ -28,6 +27,12 @@ pub(super) fn text(record: &RunRecord, verdict: &Verdict, report: Option<&Path>,
     lines.extend(exit_code(verdict.exit_code));
     let lines: String = lines.into_iter().map(|line| format!("  {line}\n")).collect();
     format!("{}\n{}{lines}", headline(record, verdict, style), header::degraded(&record.walls, style))
+}
+
+/// What must be told even if a quiet run passed.
+pub(super) fn warnings(record: &RunRecord, style: Style) -> Vec<String> {
+    let warning = paint("warning", Ink::Caution, style);
+    record.warnings.iter().map(|text| format!("{warning}: {}", one_line(text))).collect()
 }
 
 fn headline(record: &RunRecord, verdict: &Verdict, style: Style) -> String {
@@ -53,9 +58,10 @@ fn left_behind(processes: &[ProcessUse]) -> Option<String> {
     if processes.is_empty() {
         return None;
     }
+    let at_least = if processes.len() == ProcessUse::LISTED { "at least " } else { "" };
     let were = count(processes.len(), "process was", "processes were");
     let commands = processes.iter().map(|process| short_line(&process.command, COMMAND_WIDTH));
-    Some(format!("{were} left behind and killed with the box: {}", list(commands.collect())))
+    Some(format!("{at_least}{were} left behind and killed with the box: {}", list(commands.collect())))
 }
 
 fn carried_out(files: &[String], style: Style) -> Option<String> {
