@@ -43,6 +43,18 @@ pub enum ConfigError {
         /// The nearest accepted value.
         nearest: String,
     },
+    /// This machine has less than the least that testbox demands.
+    #[error("{place} needs at least {least}, and {bound} is {most}")]
+    NoRoom {
+        /// Where the value is named.
+        place: Place,
+        /// The least accepted value.
+        least: String,
+        /// What the machine has.
+        most: String,
+        /// What bounds it.
+        bound: &'static str,
+    },
     /// Two values that cannot both hold.
     #[error("{first} contradicts {second}: {why}")]
     Contradiction {
@@ -203,6 +215,9 @@ impl ConfigError {
             Self::NoCommand => Some("put the command behind `--`, as in `testbox run -- pytest`".to_owned()),
             Self::Contradiction { fix, .. } | Self::PathRefused { fix, .. } => Some(fix.clone()),
             Self::Project { fix, .. } => Some((*fix).to_owned()),
+            Self::NoRoom { place, .. } if place.key == "nofile" => {
+                Some("raise it in the shell that starts testbox: `ulimit -n 4096`".to_owned())
+            }
             Self::TwoProjectFiles { .. } => Some("keep the settings in one of the two files".to_owned()),
             Self::RefusedVariable { key, .. } => Some(format!("use the flag `--{key}`{}", or_file(key))),
             Self::UnknownVariable { nearest: None, .. } | Self::UnknownKey { nearest: None, .. } => {

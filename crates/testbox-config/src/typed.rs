@@ -108,7 +108,12 @@ impl FromStr for Count {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         text.parse().map(Self).map_err(|_| {
             let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-            wrong(text, "count", "whole numbers like 512", Some(digits.as_str()).filter(|digits| !digits.is_empty()))
+            wrong(
+                text,
+                "count",
+                "whole numbers like 512",
+                Some(digits.as_str()).filter(|digits| digits.parse::<u64>().is_ok()),
+            )
         })
     }
 }

@@ -47,9 +47,9 @@ pub struct UnitError {
     pub nearest: Option<String>,
 }
 
-const SIZE_FORMS: &str = "a whole or decimal number with K, M, G, T (binary, also KiB, MiB, GiB, TiB), like 512M or 2GiB, or a share like 50%";
+const SIZE_FORMS: &str = "a whole or decimal number with K, M, G, T (binary, also KiB, MiB, GiB, TiB), like 512M or 2GiB, or a share up to 100% like 50%";
 const RATE_FORMS: &str = "bytes per second with K, M, G, like 10M or 10M/s";
-const DURATION_FORMS: &str = "a number with ms, s, m, h or d, also combined, like 90s, 5m or 1h30m";
+const DURATION_FORMS: &str = "1ms to 365d: numbers with ms, s, m, h or d, also combined, like 90s, 5m or 1h30m";
 const MAX_DURATION_MS: u64 = 365 * 24 * 3600 * 1000;
 
 impl Size {
@@ -69,6 +69,7 @@ impl FromStr for Size {
         if let Some(number) = text.trim().strip_suffix('%') {
             return match number.trim().parse::<f64>() {
                 Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(Self::Percent(percent)),
+                Ok(percent) if percent > 100.0 => Err(unit_error(text, "size", SIZE_FORMS, Some("100%".to_owned()))),
                 _ => Err(unit_error(text, "size", SIZE_FORMS, None)),
             };
         }
@@ -208,14 +209,20 @@ fn guess_size(text: &str) -> Option<String> {
     let number: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
     let unit = text.chars().find(|c| c.is_ascii_alphabetic())?.to_ascii_uppercase();
     let plausible = !text.starts_with('-') && number.parse::<f64>().is_ok() && "KMGT".contains(unit);
-    plausible.then(|| format!("{number}{unit}"))
+    plausible.then(|| format!("{number}{unit}")).filter(|guess| parse_bytes(guess).is_some())
 }
 
 fn guess_duration(text: &str) -> Option<String> {
+    match parse_duration(text.trim()) {
+        Some(0) => return Some("1s".to_owned()),
+        Some(_) => return Some("365d".to_owned()),
+        None => {}
+    }
     let number: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
     number.parse::<f64>().ok().filter(|n| *n > 0.0 && !text.starts_with('-'))?;
     let unit = text.chars().find(|c| c.is_ascii_alphabetic()).map_or('s', |c| c.to_ascii_lowercase());
-    "smhd".contains(unit).then(|| format!("{number}{unit}"))
+    let guess = "smhd".contains(unit).then(|| format!("{number}{unit}"))?;
+    parse_duration(&guess).filter(|ms| (1..=MAX_DURATION_MS).contains(ms)).map(|_| guess)
 }
 
 fn unit_error(value: &str, what: &'static str, accepted: &'static str, nearest: Option<String>) -> UnitError {
@@ -254,6 +261,16 @@ mod tests {
             assert!(wrong.parse::<Duration>().is_err(), "{wrong}");
         }
         assert_eq!("5".parse::<Duration>().unwrap_err().nearest.as_deref(), Some("5s"));
+    }
+
+    #[test]
+    fn a_guess_is_itself_accepted() {
+        for (wrong, guess) in [("0s", Some("1s")), ("9000d", Some("365d")), ("90000000000000000000", None)] {
+            assert_eq!(wrong.parse::<Duration>().unwrap_err().nearest.as_deref(), guess, "{wrong}");
+        }
+        for (wrong, guess) in [("200%", Some("100%")), ("99999999999T", None), ("0%", None)] {
+            assert_eq!(wrong.parse::<Size>().unwrap_err().nearest.as_deref(), guess, "{wrong}");
+        }
     }
 
     #[test]

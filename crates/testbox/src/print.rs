@@ -16,10 +16,14 @@ pub(crate) fn text(text: &str) -> Outcome {
 pub(crate) fn with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome {
     let mut out = io::stdout().lock();
     match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(fault::of(&error, None)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(fault::of(&Stdout(error), None)),
         _ => Ok(0),
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to stdout")]
+struct Stdout(#[source] io::Error);
 
 /// Tells on stderr what testbox could not do; returns the exit code.
 pub(crate) fn fault(fault: &Fault) -> u8 {

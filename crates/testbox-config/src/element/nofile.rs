@@ -16,7 +16,7 @@ pub(super) fn resolve(layer: &Layer, machine: &Machine) -> Result<Setting<u64>, 
     let nofile = given("nofile", &layer.nofile)?;
     let most = machine.nofile_max.min(MOST);
     let default = matches!(&nofile.setting.origin, Origin::Policy(name) if name == crate::policy::DEFAULT);
-    if default && nofile.value().0 > most {
+    if default && (LEAST..nofile.value().0).contains(&most) {
         return Ok(Setting::new(most, Origin::Machine(format!("the hard limit of {most} open files"))));
     }
     let range = Range { least: LEAST, most, bound: "the hard limit of open files", unit: Unit::Count };

@@ -39,12 +39,22 @@ impl Range {
     }
 
     fn error<T>(&self, given: &Given<'_, T>, problem: &'static str, nearest: String) -> ConfigError {
+        if self.least > self.most {
+            return ConfigError::NoRoom {
+                place: given.place(),
+                least: self.unit.show(self.least),
+                most: self.unit.show(self.most),
+                bound: self.bound,
+            };
+        }
+        ConfigError::OutOfRange { stated: given.with_value(), problem, accepted: self.accepted(), nearest }
+    }
+
+    fn accepted(&self) -> String {
         let (least, most) = (self.unit.show(self.least), self.unit.show(self.most));
-        ConfigError::OutOfRange {
-            stated: given.with_value(),
-            problem,
-            accepted: format!("{least} to {most} ({})", self.bound),
-            nearest,
+        match self.least == self.most {
+            true => format!("only {most} ({})", self.bound),
+            false => format!("{least} to {most} ({})", self.bound),
         }
     }
 

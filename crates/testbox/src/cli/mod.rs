@@ -12,7 +12,7 @@ mod run;
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use bundle::BundleArgs;
@@ -65,9 +65,21 @@ fn parse_from(words: Vec<OsString>) -> Result<Cli, clap::Error> {
     let matches = match Cli::command().try_get_matches_from(&words) {
         // Help shows the defaults, which are read from the default policy: not in every run.
         Err(error) if error.kind() == ErrorKind::DisplayHelp => command().try_get_matches_from(&words)?,
-        matches => matches?,
+        matches => matches.map_err(with_nearest)?,
     };
     Cli::from_arg_matches(&matches)
+}
+
+/// Names the nearest subcommand where clap, whose measure is stricter, names none.
+fn with_nearest(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let command = Cli::command();
+    let nearest = testbox_model::nearest(typed, command.get_subcommands().map(clap::Command::get_name));
+    let known = error.get(ContextKind::SuggestedSubcommand).is_some();
+    if let Some(nearest) = nearest.filter(|_| !known) {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![nearest.to_owned()]));
+    }
+    error
 }
 
 /// The whole command line, with the defaults of the default policy in its help.

@@ -8,7 +8,7 @@ pub(super) fn text() -> String {
 }
 
 const NOTE: &str = "\
-A command may use any code itself: the JSON report names the verdict unambiguously (`verdict.kind`). A wrong flag is a
+A command may use any code itself: the JSON report names the verdict unambiguously (`verdict`). A wrong flag is a
 usage error, exit code 2, and nothing is started.
 ";
 
