@@ -72,7 +72,7 @@ struct Settled<'a> {
 fn settle(orders: Orders<'_>) -> Result<Settled<'_>, StepFailure> {
     die_with_parent()?;
     for procs in &orders.attach {
-        rustix::io::write(procs, b"0").at(SetupStep::JoinCgroup, || "write `0` to cgroup.procs".to_owned())?;
+        rustix::io::write(procs, b"0").at(SetupStep::JoinCgroup, || "write `0` to the file of members".to_owned())?;
     }
     let own_pid = std::process::id() as i32;
     orders
@@ -100,8 +100,8 @@ fn lay_out_descriptors(orders: &Orders<'_>) -> std::io::Result<()> {
         orders.stdio.stderr.as_ref().map_or(stdout, AsFd::as_fd),
         orders.channel.as_fd(),
     ];
-    let high = sources.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 1000));
-    for (number, fd) in (0..).zip(high) {
+    let above = sources.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, CHANNEL_FD + 1));
+    for (number, fd) in (0..).zip(above) {
         sys::dup_to(fd?, number)?;
     }
     std::mem::forget(null);

@@ -1,12 +1,13 @@
 //! The payload: from a fork of the init to the user's command, one irreversible step after the other.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use caps::CapSet;
+use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::resource::{Resource as NixResource, setrlimit};
 use rustix::fs::OFlags;
@@ -203,28 +204,43 @@ impl Command {
 
     /// Executes the first candidate that exists, as execvp(3) does; returns only on failure.
     fn execute(&self) -> StepFailure {
-        let mut last = (nix::errno::Errno::ENOENT, format!("`{}` is in no folder of PATH", self.name));
+        let mut last = (Errno::ENOENT, self.missing());
         for candidate in &self.candidates {
             let Err(errno) = nix::unistd::execve(candidate, &self.argv, &self.env);
+            let path = Path::new(OsStr::from_bytes(candidate.to_bytes()));
             match errno {
-                nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR if self.candidates.len() > 1 => {
-                    if Path::new(OsStr::from_bytes(candidate.to_bytes())).exists() {
-                        // The file is there: what is missing is the interpreter that it names.
-                        let shown = candidate.to_string_lossy();
-                        last =
-                            (nix::errno::Errno::ENOEXEC, format!("{shown}: its interpreter does not exist in the box"));
+                Errno::ENOENT | Errno::ENOTDIR if !path.exists() => {}
+                Errno::ENOENT => {
+                    last = (Errno::ENOEXEC, format!("its interpreter{} does not exist in the box", interpreter(path)));
+                    break;
+                }
+                errno => {
+                    let folder = if path.is_dir() { " of a folder" } else { "" };
+                    last = (errno, format!("execve{folder}: {}", errno.desc()));
+                    if errno != Errno::EACCES {
                         break;
                     }
-                }
-                nix::errno::Errno::EACCES => last = (errno, candidate.to_string_lossy().into_owned()),
-                errno => {
-                    last = (errno, candidate.to_string_lossy().into_owned());
-                    break;
                 }
             }
         }
         StepFailure { step: SetupStep::Exec, errno: last.0 as i32, detail: last.1 }
     }
+
+    fn missing(&self) -> String {
+        if self.name.contains('/') {
+            return "there is no such file".to_owned();
+        }
+        "it is in no folder of the box's PATH".to_owned()
+    }
+}
+
+/// What the first line of a script names, with a leading space and in backticks; nothing if it cannot be read.
+fn interpreter(script: &Path) -> String {
+    let mut line = Vec::new();
+    let read = fs_err::File::open(script).and_then(|file| file.take(256).read_to_end(&mut line));
+    let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+    let named = line[..end].strip_prefix(b"#!").map(|named| String::from_utf8_lossy(named).trim().to_owned());
+    named.filter(|_| read.is_ok()).map(|named| format!(" `{named}`")).unwrap_or_default()
 }
 
 /// Where the command may lie: itself if it holds a slash, else in each folder of PATH.
