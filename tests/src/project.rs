@@ -15,6 +15,7 @@ const ORDINARY_UID: u32 = 65_432;
 #[derive(Debug)]
 pub struct Project {
     dir: TempDir,
+    root: PathBuf,
     as_user: bool,
 }
 
@@ -64,7 +65,15 @@ impl Project {
     /// An empty project of the caller.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("project-").tempdir().expect("a temporary folder");
-        Self { dir, as_user: false }
+        Self { root: dir.path().to_owned(), dir, as_user: false }
+    }
+
+    /// An empty project of the caller whose folder has this name.
+    pub fn named(name: impl AsRef<OsStr>) -> Self {
+        let mut project = Self::new();
+        project.root = project.dir.path().join(name.as_ref());
+        fs_err::create_dir(&project.root).expect("a folder");
+        project
     }
 
     /// An empty project of an ordinary user, in which testbox runs as that user.
@@ -79,7 +88,7 @@ impl Project {
 
     /// Its folder.
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.root
     }
 
     /// Writes a file, with its folders.
@@ -104,6 +113,19 @@ impl Project {
         command
     }
 
+    /// As [`Project::command`], but started by a shell after it did this: `exec 5</etc/passwd`, `ulimit -n 20`.
+    pub fn through_shell<S: AsRef<OsStr>>(&self, first: &str, arguments: &[S]) -> Command {
+        let plain = self.command(arguments);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{first}; exec \"$0\" \"$@\"")).arg(plain.get_program()).args(plain.get_args());
+        command.env_clear().stdin(Stdio::null()).current_dir(self.path());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if self.as_user {
+            unprivileged(&mut command);
+        }
+        command
+    }
+
     /// Runs `testbox run ARGUMENTS` to its end.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Finished {
         Finished::of(&mut self.command(arguments))
@@ -111,9 +133,38 @@ impl Project {
 
     /// The last report.
     pub fn report(&self) -> Value {
-        let path = self.path().join(".testbox/last/testbox.json");
+        self.report_in(".testbox/last")
+    }
+
+    /// The report in this folder.
+    pub fn report_in(&self, dir: impl AsRef<Path>) -> Value {
+        let path = self.path().join(dir).join("testbox.json");
         let text = fs_err::read_to_string(path).expect("a report");
         serde_json::from_str(&text).expect("a report in JSON")
+    }
+
+    /// Fails the test unless testbox refuses `OPTIONS -- echo STARTED`: with this exit code and these words on stderr,
+    /// nothing started, and the report of an earlier run as it was.
+    #[track_caller]
+    pub fn refuses<S: AsRef<OsStr>>(&self, options: &[S], code: i32, words: &[&str]) -> Finished {
+        let mut command = self.command(options);
+        command.args(["--", "echo", "STARTED"]);
+        self.refused(&mut command, code, words)
+    }
+
+    /// As [`Project::refuses`], for a command that was prepared.
+    #[track_caller]
+    pub fn refused(&self, command: &mut Command, code: i32, words: &[&str]) -> Finished {
+        const OLD: &str = "{\"old\": true}";
+        self.write(".testbox/last/testbox.json", OLD);
+        let finished = Finished::of(command).expect_code(code);
+        for word in words {
+            assert!(finished.stderr.contains(word), "no `{word}` in stderr:\n{}", finished.stderr);
+        }
+        assert!(!finished.stdout.contains("STARTED"), "it was started: {}", finished.stdout);
+        let report = fs_err::read_to_string(self.path().join(".testbox/last/testbox.json")).expect("the old report");
+        assert_eq!(report, OLD, "the old report was touched");
+        finished
     }
 }
 
