@@ -135,6 +135,9 @@ pub(crate) fn mkdir(path: &Path) -> io::Result<()> {
             fs_err::write(path.join(file), content.replace('|', "\n") + "\n")?;
         }
     }
+    if enabled.is_err() {
+        fs_err::write(path.join("tasks"), "")?;
+    }
     fs_err::write(path.join("cgroup.procs"), "")
 }
 

@@ -125,6 +125,11 @@ impl Directory {
         let group_path = hierarchy.group_path(&path);
         Self { path, unified: hierarchy.unified, key: hierarchy.key.clone(), group_path }
     }
+
+    /// The file through which a single-threaded process joins.
+    pub(crate) fn members(&self) -> &'static str {
+        if self.unified { "cgroup.procs" } else { "tasks" }
+    }
 }
 
 impl Part {

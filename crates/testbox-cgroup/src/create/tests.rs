@@ -76,7 +76,15 @@ fn v1_makes_one_directory_for_each_needed_hierarchy() {
             ("cpu,cpuacct".to_owned(), "/testbox-97b45cbc-14646-190080".to_owned()),
         ]
     );
-    assert_eq!(group.attach_fds().unwrap().len(), 3);
+    assert_eq!(joined_through(&group), ["tasks"; 3]);
+}
+
+/// Names of the files through which a process joins.
+fn joined_through(group: &BoxGroup) -> Vec<String> {
+    use std::os::fd::AsRawFd;
+    let path = |fd: std::os::fd::OwnedFd| fs_err::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
+    let name = |fd| path(fd).file_name().unwrap().to_str().unwrap().to_owned();
+    group.attach_fds().unwrap().into_iter().map(name).collect()
 }
 
 #[test]
