@@ -8,10 +8,10 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::WaitOptions;
 use testbox_bundle::Bundle;
 use testbox_model::{InitMessage, Net, SetupStep, SupervisorMessage};
 
@@ -145,18 +145,17 @@ fn signal_payload(payload: Pid, signal: i32) {
     }
 }
 
+/// Reaps whoever ended. Wait statuses stay raw: a death by a real-time signal has no name in most libraries.
 fn reap(payload: Pid, channel: &Channel, mut alive: bool) -> io::Result<bool> {
     loop {
-        let status = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return Ok(alive),
-            other => other?,
-        };
-        let raw = match status {
-            WaitStatus::Exited(pid, code) if pid == payload => code << 8,
-            WaitStatus::Signaled(pid, signal, _) if pid == payload => signal as i32,
-            _ => continue,
-        };
-        alive = false;
-        channel.send(&InitMessage::Exited { status: raw }, &[])?;
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(alive),
+            Ok(Some((pid, status))) if pid.as_raw_pid() == payload.as_raw() => {
+                alive = false;
+                channel.send(&InitMessage::Exited { status: status.as_raw() }, &[])?;
+            }
+            Ok(Some(_)) => {}
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
