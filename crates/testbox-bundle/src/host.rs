@@ -90,10 +90,12 @@ impl Host {
     pub(crate) fn read_start(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         use std::io::Read;
         let path = self.real(path);
-        if !fs::metadata(&path)?.is_file() {
+        let metadata = fs::metadata(&path)?;
+        if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a file: `{}`", path.display())));
         }
-        let mut bytes = Vec::new();
+        // One more, so that the end of the file is seen without growing.
+        let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize + 1);
         fs::File::open(&path)?.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
