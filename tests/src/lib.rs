@@ -10,10 +10,12 @@
     reason = "tests start processes, look at the host, and fail by panicking"
 )]
 
+mod canary;
 mod host;
 mod need;
 mod project;
 
+pub use canary::Canaries;
 pub use host::{Snapshot, leftovers, wait_until};
 pub use need::Need;
 pub use project::{Finished, Project, testbox, testbox_bin, unprivileged};

@@ -3,7 +3,7 @@
 //! The upper layer is hostile: it is walked by directory descriptors only, no link is followed, nothing but regular
 //! files with one link is opened, and files, bytes, depth and entries are capped. The project may hold planted links:
 //! it is entered by descriptors as well, component by component, and a file appears there whole or not at all.
-//! Nothing is ever carried into a `.git` folder, where it could become a hook.
+//! Nothing is ever carried into a `.git` folder, where it could become a hook, and no settings of testbox itself.
 
 mod place;
 mod walk;

@@ -81,7 +81,7 @@ impl<'a> Walk<'a> {
         if !self.globs.is_match(path) {
             return;
         }
-        match refusal(kind, &stat) {
+        match obeyed(path).or_else(|| refusal(kind, &stat)) {
             Some(why) => self.skip(path, why),
             None => self.carry(folder, name, path),
         }
@@ -129,6 +129,13 @@ impl<'a> Walk<'a> {
     fn skip(&mut self, path: &Path, why: &str) {
         self.log.warn(format!("`{}` was left behind: {why}", shown(path.as_os_str().as_bytes())));
     }
+}
+
+/// The files that may hold the project's settings of testbox (images/base.toml guards the same where the project is
+/// writable): carried out, they would choose the walls of the next run.
+fn obeyed(path: &Path) -> Option<&'static str> {
+    let settings = ["testbox.toml", "pyproject.toml"].map(Path::new);
+    settings.contains(&path).then_some("the next run would take its walls from it")
 }
 
 /// Why this is not carried out.
