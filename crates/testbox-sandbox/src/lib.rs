@@ -4,10 +4,11 @@
 //!
 //! Processes, from outside to inside; each is forked by the one before it, none has a second thread:
 //!
-//! 1. *main* is testbox itself. Its first act is [`seal::ensure`]: it executes itself from a sealed memfd, so that no
-//!    process of the box can ever get a handle on the real binary (CVE-2019-5736).
-//! 2. The *reaper* ([`Reaper`]) is a copy of main in a session of its own. It waits on a pipe. If main dies without
-//!    saying goodbye it kills what is left of the box and removes its cgroups.
+//! 1. *main* is testbox itself. Its first act is [`seal::ensure`]: unless its binary belongs to root and only root can
+//!    write it, it executes itself from a sealed memfd, so that no process of the box can ever get a writable handle on
+//!    the real binary (CVE-2019-5736).
+//! 2. The *reaper* ([`Reaper`]) is a copy of main in a session of its own. It removes what dead runs left, then waits on
+//!    a pipe. If main dies without saying goodbye it kills what is left of the box and removes its cgroups.
 //! 3. The *launcher* (`launcher.rs`) builds the box: it joins the cgroups through descriptors that main opened, stages
 //!    every bind (as true root where testbox was started so), becomes the unprivileged host user, enters a user and a
 //!    mount namespace, lays out the root file system on a tmpfs, mounts the overlay view of the project, and drives
@@ -35,6 +36,7 @@ mod container;
 mod error;
 mod identity;
 mod init;
+mod landlock;
 mod launch;
 mod launcher;
 mod loopback;
@@ -49,8 +51,9 @@ mod trail;
 
 pub use channel::Channel;
 pub use error::SandboxError;
+pub use landlock::scopes_abstract_sockets;
 pub use launch::{Launch, Running, Streams, launch, reap_children};
-pub use reaper::Reaper;
+pub use reaper::{Dismissed, Reaper};
 
 /// The version of Landlock that this kernel has; `None` if it has none or it is switched off.
 pub fn landlock_abi() -> Option<u32> {

@@ -14,12 +14,12 @@ use rustix::fs::OFlags;
 use rustix::pty::OpenptFlags;
 use seccompiler::sock_filter;
 use testbox_bundle::{Bundle, Identity, Process, Resource, Rlimit};
-use testbox_model::{InitMessage, SetupStep};
+use testbox_model::{InitMessage, Net, SetupStep};
 
 use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure};
 use crate::readback::{self, Expected};
-use crate::{identity, sys};
+use crate::{identity, landlock, sys};
 
 /// Bytes of one BPF instruction (`struct sock_filter`, linux/filter.h).
 const INSTRUCTION_BYTES: usize = 8;
@@ -33,6 +33,7 @@ pub(crate) struct Payload {
     identity: Identity,
     rlimits: Vec<Rlimit>,
     nproc_limit: Option<u64>,
+    net: Net,
     filters: Vec<Vec<sock_filter>>,
     channel: i32,
     pub(crate) tty: bool,
@@ -45,6 +46,7 @@ impl Payload {
             identity: bundle.identity,
             rlimits: bundle.rlimits.clone(),
             nproc_limit,
+            net: bundle.net,
             filters: bundle.filters.iter().map(|bytes| decode(bytes)).collect(),
             channel,
             tty: bundle.process.tty,
@@ -88,6 +90,10 @@ fn confine(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> R
     enter_cwd(&payload.process.cwd)?;
     drop_capabilities().at(SetupStep::Privileges, || "drop the capabilities".to_owned())?;
     nix::sys::prctl::set_no_new_privs().at(SetupStep::Privileges, || "set no_new_privs".to_owned())?;
+    if payload.net == Net::Host {
+        let describe = || "scope abstract unix sockets by Landlock".to_owned();
+        landlock::scope_if_possible().at(SetupStep::Privileges, describe)?;
+    }
     sys::close_from(payload.channel + 1).at(SetupStep::Exec, || "close descriptors".to_owned())?;
     sys::reset_signals();
     let command = Command::new(&payload.process)?;

@@ -20,33 +20,48 @@ pub struct Reaper {
     goodbye: OwnedFd,
 }
 
+/// A reaper that was told to go; waits until it is gone when dropped.
+#[derive(Debug)]
+#[must_use = "the reaper is gone only when this is dropped"]
+pub struct Dismissed(Option<Pid>);
+
+impl Drop for Dismissed {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = waitpid(pid, None);
+        }
+    }
+}
+
 impl Reaper {
-    /// Forks the reaper. If main dies without [`Reaper::dismiss`], `clean_up` runs in the reaper.
+    /// Forks the reaper, which does `chores` beside main. If main dies without [`Reaper::dismiss`], `clean_up` runs in
+    /// the reaper.
     ///
     /// The reaper leads its own session and blocks every signal, so that what kills main's process group or terminal
     /// session does not reach it; it keeps only the descriptors in `keep`, which `clean_up` may use.
     ///
     /// # Errors
     /// [`SandboxError::Prepare`] if pipe or fork fail.
-    pub fn start(keep: Option<OwnedFd>, clean_up: impl FnOnce(Option<OwnedFd>)) -> Result<Self, SandboxError> {
+    pub fn start(
+        keep: Option<OwnedFd>,
+        chores: impl FnOnce(),
+        clean_up: impl FnOnce(Option<OwnedFd>),
+    ) -> Result<Self, SandboxError> {
         let (reader, goodbye) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|errno| prepare("make the reaper's pipe", errno.into()))?;
         match sys::fork().map_err(|source| prepare("fork the reaper", source))? {
             Fork::Parent(pid) => Ok(Self { pid, goodbye }),
             Fork::Child => {
-                let code = if watch(reader, keep, clean_up).is_ok() { 0 } else { 1 };
+                let code = if watch(reader, keep, chores, clean_up).is_ok() { 0 } else { 1 };
                 sys::exit_now(code)
             }
         }
     }
 
-    /// Says goodbye and waits until the reaper is gone: nothing is left to clean up.
-    pub fn dismiss(self) {
+    /// Says goodbye: nothing is left to clean up. The reaper is gone when the result is dropped.
+    pub fn dismiss(self) -> Dismissed {
         let said = rustix::io::write(&self.goodbye, &[GOODBYE]);
-        drop(self.goodbye);
-        if said.is_ok() {
-            let _ = waitpid(self.pid, None);
-        }
+        Dismissed(said.is_ok().then_some(self.pid))
     }
 
     /// The reaper's pid.
@@ -55,13 +70,18 @@ impl Reaper {
     }
 }
 
-fn watch(reader: OwnedFd, keep: Option<OwnedFd>, clean_up: impl FnOnce(Option<OwnedFd>)) -> io::Result<()> {
+fn watch(
+    reader: OwnedFd,
+    keep: Option<OwnedFd>,
+    chores: impl FnOnce(),
+    clean_up: impl FnOnce(Option<OwnedFd>),
+) -> io::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
     rustix::process::setsid()?;
     let _ = nix::sys::prctl::set_name(c"testbox-reaper");
     // Descriptors that other processes wait on must not live on here: keep the two needed ones, low, and nothing else.
-    let high = rustix::io::fcntl_dupfd_cloexec(reader.as_fd(), 1000)?;
-    let high_keep = keep.as_ref().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), 1001)).transpose()?;
+    let high = rustix::io::fcntl_dupfd_cloexec(reader.as_fd(), 5)?;
+    let high_keep = keep.as_ref().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), 5)).transpose()?;
     let null = fs_err::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for stdio in 0..3 {
         dup_to(null.file(), stdio)?;
@@ -72,6 +92,7 @@ fn watch(reader: OwnedFd, keep: Option<OwnedFd>, clean_up: impl FnOnce(Option<Ow
     }
     std::mem::forget((reader, keep, null));
     let (reader, keep) = lowered(high, high_keep)?;
+    chores();
     let mut byte = [0u8; 1];
     let said = loop {
         match rustix::io::read(&reader, &mut byte) {
@@ -102,4 +123,16 @@ fn dup_to(fd: impl AsFd, number: i32) -> io::Result<()> {
 
 fn prepare(operation: &'static str, source: io::Error) -> SandboxError {
     SandboxError::Prepare { operation, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The test harness has several threads, from which testbox does not fork: a fresh process plays main.
+    #[test]
+    fn the_reaper_refuses_to_be_forked_beside_other_threads() {
+        let error = Reaper::start(None, || {}, |_| {}).unwrap_err();
+        assert!(matches!(error, SandboxError::Prepare { operation: "fork the reaper", .. }), "{error:?}");
+    }
 }

@@ -80,6 +80,39 @@ pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attributes: Mount
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// `struct landlock_ruleset_attr` (landlock_create_ruleset(2)).
+#[repr(C)]
+struct LandlockRuleset {
+    handled_access_fs: u64,
+    handled_access_net: u64,
+    scoped: u64,
+}
+
+/// The version of Landlock's interface; 0 where the kernel has none or it is switched off (landlock(7)).
+pub(crate) fn landlock_version() -> i64 {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with the version flag the kernel reads no ruleset: the pointer must be null and the size 0.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, VERSION) }.max(0)
+}
+
+/// Forbids the calling thread and its children for ever to connect to abstract unix sockets that were made outside
+/// (landlock(7), LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET). Needs no_new_privs.
+pub(crate) fn scope_abstract_sockets() -> io::Result<()> {
+    const ABSTRACT_UNIX_SOCKET: u64 = 1;
+    let ruleset = LandlockRuleset { handled_access_fs: 0, handled_access_net: 0, scoped: ABSTRACT_UNIX_SOCKET };
+    // SAFETY: `ruleset` is live and has the layout and size that are passed along; the kernel only reads it.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, &raw const ruleset, size_of::<LandlockRuleset>(), 0)
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = adopt(fd as RawFd)?;
+    // SAFETY: landlock_restrict_self takes plain numbers; the descriptor is open for the call.
+    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, fd.as_raw_fd(), 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sets every signal to its default action and unblocks all of them, as a freshly executed program expects.
 pub(crate) fn reset_signals() {
     for number in 1..=libc::SIGRTMAX() {
@@ -145,8 +178,8 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<std::os::fd::OwnedFd> {
     if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor is open (checked above), and the callers have just put it there with `dup_to` in a freshly
-    // forked child, so no other value owns it.
+    // SAFETY: the descriptor is open (checked above), and no other value owns it: the callers have just put it there with
+    // `dup_to` in a freshly forked child, or got it from the kernel.
     Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
 }
 

@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use testbox_bundle::{Bundle, Host};
 use testbox_model::{ExitCode, Fault, RunEvent, RunPlan, RunRecord, Verdict, WallReport, judge};
 use testbox_report::{ReportDir, ReportError, Terminal};
-use testbox_sandbox::{Launch, Running, Streams, seal};
+use testbox_sandbox::{Dismissed, Launch, Running, Streams, seal};
 use testbox_supervisor::{
     Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals,
 };
@@ -78,6 +78,8 @@ struct Ended {
     box_id: String,
     carried_out: Vec<String>,
     warnings: Vec<String>,
+    /// Goes away while the reports are written.
+    _reaper: Option<Dismissed>,
 }
 
 impl Run<'_> {
@@ -117,10 +119,10 @@ impl Run<'_> {
         let upper = upper.map_err(|error| fault::of(&error, None))?;
         let outcome = self.watch(running, &boxed, &signals, started, reports, terminal)?;
         let box_id = boxed.id.clone();
-        boxed.end()?;
+        let reaper = boxed.end()?;
         let (carried_out, mut warnings) = upper.map(|upper| self.carry_out(&upper)).transpose()?.unwrap_or_default();
         warnings.extend(self.planted());
-        Ok(Ended { outcome, walls, box_id, carried_out, warnings })
+        Ok(Ended { outcome, walls, box_id, carried_out, warnings, _reaper: reaper })
     }
 
     /// What the user must know before the run although it does not hinder it.

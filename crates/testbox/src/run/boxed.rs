@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use testbox_cgroup::{BoxGroup, BoxId, Host};
 use testbox_model::{Fault, RunPlan, Wall, WallState};
-use testbox_sandbox::Reaper;
+use testbox_sandbox::{Dismissed, Reaper};
 use testbox_supervisor::SavedTerminal;
 
 use super::demand;
@@ -26,14 +26,12 @@ pub(crate) struct Boxed {
 }
 
 impl Boxed {
-    /// Removes what dead runs left, makes the groups with their limits, and starts the reaper.
+    /// Makes the groups with their limits, and starts the reaper, which also removes what dead runs left.
     pub(crate) fn new(plan: &RunPlan, terminal: Option<&SavedTerminal>) -> Result<Self, Box<Fault>> {
         let root = Path::new("/");
         let mut host = Host::detect(root).or_fault()?;
         let id = BoxId::of_current(root).or_fault()?;
         host.settle(&id).or_fault()?;
-        // What cannot be removed now is no reason not to run; `testbox gc` names it.
-        drop(testbox_cgroup::gc(&host));
         let group = BoxGroup::create(&host, &id, &demand::of(plan)?).or_fault()?;
         let degraded = |wall| group.walls().iter().any(|w| w.wall == wall && w.state == WallState::Degraded);
         let nproc_limit = degraded(Wall::Pids).then_some(plan.limits.pids.value);
@@ -41,10 +39,12 @@ impl Boxed {
         let tty = terminal.is_some().then(|| std::io::stdin().as_fd().try_clone_to_owned());
         let tty = tty.transpose().map_err(|error| fault::of(&error, None))?;
         let group = &boxed.group;
-        let reaper = Reaper::start(tty, |_tty| {
+        // What cannot be removed now is no reason not to run; `testbox gc` names it.
+        let collect_garbage = || drop(testbox_cgroup::gc(&host));
+        let reaper = Reaper::start(tty, collect_garbage, |tty| {
             clean(group);
-            if let Some(saved) = terminal {
-                let _nobody_is_left_to_tell = saved.restore();
+            if let (Some(saved), Some(tty)) = (terminal, tty) {
+                let _nobody_is_left_to_tell = saved.restore_on(tty.as_fd());
             }
         });
         boxed.reaper = Some(reaper.or_fault()?);
@@ -52,19 +52,10 @@ impl Boxed {
     }
 
     /// After the last process: removes the groups, and says goodbye to the reaper.
-    pub(crate) fn end(mut self) -> Result<(), Box<Fault>> {
+    pub(crate) fn end(mut self) -> Result<Option<Dismissed>, Box<Fault>> {
         testbox_sandbox::reap_children();
-        let removed = self.group.remove(Instant::now() + REMOVAL);
-        if removed.is_ok() {
-            self.dismiss();
-        }
-        removed.or_fault()
-    }
-
-    fn dismiss(&mut self) {
-        if let Some(reaper) = self.reaper.take() {
-            reaper.dismiss();
-        }
+        self.group.remove(Instant::now() + REMOVAL).or_fault()?;
+        Ok(self.reaper.take().map(Reaper::dismiss))
     }
 }
 
@@ -73,7 +64,7 @@ impl Drop for Boxed {
         if self.reaper.is_some() {
             clean(&self.group);
             testbox_sandbox::reap_children();
-            self.dismiss();
+            drop(self.reaper.take().map(Reaper::dismiss));
         }
     }
 }

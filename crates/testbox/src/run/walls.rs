@@ -47,7 +47,18 @@ fn disk(plan: &RunPlan) -> WallReport {
 fn network(net: Net) -> WallReport {
     match net {
         Net::None => WallReport::enforced(Wall::Network, "own namespace, loopback only"),
-        Net::Host => WallReport::off(Wall::Network, "`--net host`")
-            .with_note("the box can reach every service of this host and its network; loopback services included"),
+        Net::Host => WallReport::off(Wall::Network, "`--net host`").with_note(host_services()),
     }
+}
+
+/// What a box with the host's network can reach.
+fn host_services() -> String {
+    let services = "the box can reach every service of this host and its network, loopback services included";
+    if testbox_sandbox::scopes_abstract_sockets() {
+        return format!("{services}; abstract unix sockets of others are out of reach (Landlock)");
+    }
+    format!(
+        "{services}; also abstract unix sockets, which can give control over this host's services: this kernel cannot \
+         scope them (Landlock of Linux 6.12)"
+    )
 }
