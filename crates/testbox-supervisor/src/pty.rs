@@ -39,24 +39,32 @@ impl SavedTerminal {
     /// # Errors
     /// The terminal is gone.
     pub fn restore(&self) -> Result<(), SupervisorError> {
-        self.set(&self.modes).map_err(|errno| failed("restore the modes", errno))
+        self.restore_on(self.tty.as_fd())
     }
 
-    /// A process in the background would be stopped by SIGTTOU for it, unless that is blocked.
-    fn set(&self, modes: &Termios) -> Result<(), Errno> {
-        let before = SigSet::thread_get_mask();
-        let _no_reason_to_fail = SigSet::from(Signal::SIGTTOU).thread_block();
-        let result = loop {
-            match tcsetattr(&self.tty, OptionalActions::Now, modes) {
-                Err(Errno::INTR) => {}
-                result => break result,
-            }
-        };
-        if let Ok(before) = before {
-            let _no_reason_to_fail = before.thread_set_mask();
-        }
-        result
+    /// As [`SavedTerminal::restore`], through a descriptor of the caller: a fork may have closed the one kept here.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn restore_on(&self, tty: BorrowedFd<'_>) -> Result<(), SupervisorError> {
+        set(tty, &self.modes).map_err(|errno| failed("restore the modes", errno))
     }
+}
+
+/// A process in the background would be stopped by SIGTTOU for it, unless that is blocked.
+fn set(tty: BorrowedFd<'_>, modes: &Termios) -> Result<(), Errno> {
+    let before = SigSet::thread_get_mask();
+    let _no_reason_to_fail = SigSet::from(Signal::SIGTTOU).thread_block();
+    let result = loop {
+        match tcsetattr(tty, OptionalActions::Now, modes) {
+            Err(Errno::INTR) => {}
+            result => break result,
+        }
+    };
+    if let Ok(before) = before {
+        let _no_reason_to_fail = before.thread_set_mask();
+    }
+    result
 }
 
 impl RawTerminal {
@@ -74,7 +82,7 @@ impl RawTerminal {
     pub(crate) fn resume(&self) -> Result<(), SupervisorError> {
         let mut modes = self.saved.modes.clone();
         modes.make_raw();
-        self.saved.set(&modes).map_err(|errno| failed("set raw mode", errno))
+        set(self.saved.tty.as_fd(), &modes).map_err(|errno| failed("set raw mode", errno))
     }
 
     /// The saved modes for as long as testbox is suspended.
