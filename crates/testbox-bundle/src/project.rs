@@ -34,6 +34,7 @@ impl Project {
             return Err(BundleError::ProjectUnreadable { project: root, source });
         }
         fs_err::read_dir(host.at(&root))
+            .and_then(|_| owner_may_read(host, &end.metadata))
             .map_err(|source| BundleError::ProjectUnreadable { project: root.clone(), source })?;
         let cwd = walk::walk(host, &plan.cwd)
             .map_err(|source| BundleError::Unresolvable { path: plan.cwd.clone(), source })?
@@ -45,12 +46,22 @@ impl Project {
     }
 }
 
+/// Root's box runs as the owner, whom permissions bind.
+fn owner_may_read(host: &Host, metadata: &std::fs::Metadata) -> io::Result<()> {
+    let may = host.euid != 0 || metadata.mode() & 0o500 == 0o500;
+    if may { Ok(()) } else { Err(io::Error::from(io::ErrorKind::PermissionDenied)) }
+}
+
 fn refuse(root: &Path, trust: &Trust<'_>) -> Result<(), BundleError> {
     if root.to_str().is_none() {
         return Err(BundleError::NotUtf8 { what: "the path of the project", path: root.to_owned() });
     }
     let own = ["/dev", "/etc", "/proc", "/sys"].iter().find(|own| root.starts_with(own));
-    match trust.top_folder(root).or_else(|| own.map(|own| format!("the box has a `{own}` of its own"))) {
+    // Interpreters and packages live in them, so the lists of `trust` allow them; no project does.
+    let system = ["/usr", "/usr/local"].iter().any(|system| root == Path::new(system));
+    let system = system.then(|| "it is a top folder of the system".to_owned());
+    let own = || own.map(|own| format!("the box has a `{own}` of its own"));
+    match trust.top_folder(root).or(system).or_else(own) {
         Some(why) => Err(BundleError::ProjectTooBroad { project: root.to_owned(), why }),
         None => Ok(()),
     }

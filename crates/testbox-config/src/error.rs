@@ -215,6 +215,9 @@ impl ConfigError {
             Self::NoCommand => Some("put the command behind `--`, as in `testbox run -- pytest`".to_owned()),
             Self::Contradiction { fix, .. } | Self::PathRefused { fix, .. } => Some(fix.clone()),
             Self::Project { fix, .. } => Some((*fix).to_owned()),
+            Self::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Some("you may not read it: change its permissions, or run testbox as its owner".to_owned())
+            }
             Self::NoRoom { place, .. } if place.key == "nofile" => {
                 Some("raise it in the shell that starts testbox: `ulimit -n 4096`".to_owned())
             }
