@@ -25,6 +25,8 @@ pub struct Evidence {
     pub output: OutputEvidence,
     /// Each bounded file system of the box.
     pub disk: Vec<DiskUse>,
+    /// What pytest said through testbox's plugin, if it did.
+    pub pytest: Option<PytestEvidence>,
     /// Processes still alive when the payload ended, killed with the box: `pid command`.
     pub left_behind: Vec<ProcessUse>,
 }
@@ -202,4 +204,84 @@ pub struct DiskUse {
     pub peak_inodes: u64,
     /// It was seen full: no block or no inode left.
     pub full: bool,
+}
+
+/// What pytest said, up to the end.
+///
+/// The plugin runs inside of the tests' interpreter, so this names and explains; it never acquits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PytestEvidence {
+    /// pytest's version.
+    pub version: String,
+    /// The interpreter's version.
+    pub python: String,
+    /// How far it came.
+    pub stage: PytestStage,
+    /// The file that was being collected when the collection ended early.
+    pub collecting: Option<String>,
+    /// Tests collected and not deselected.
+    pub collected: Option<u64>,
+    /// Tests with a result, by outcome.
+    pub outcomes: Outcomes,
+    /// Tests that had begun and not ended, in the order of their begin; several with pytest-xdist.
+    pub running: Vec<RunningTest>,
+    /// pytest's own exit status, if the session finished.
+    pub exit_status: Option<i32>,
+    /// The last stack dump, taken when a limit was near.
+    pub stack: Option<StackDump>,
+}
+
+/// How far a session came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PytestStage {
+    /// Options, plugins and conftest files.
+    #[default]
+    Configuration,
+    /// Finding tests; the test files are imported.
+    Collection,
+    /// Running them.
+    Tests,
+    /// The session finished.
+    Finished,
+}
+
+/// Numbers of tests by outcome, as pytest means them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// All phases passed.
+    pub passed: u64,
+    /// The call failed.
+    pub failed: u64,
+    /// Setup or teardown failed.
+    pub error: u64,
+    /// Skipped, expected failures included.
+    pub skipped: u64,
+}
+
+/// A test that had begun and not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunningTest {
+    /// pytest's node id.
+    pub nodeid: String,
+    /// `setup`, `call` or `teardown`.
+    pub phase: &'static str,
+    /// When it began, in milliseconds since the start of the run.
+    pub since_ms: u64,
+}
+
+/// Where the interpreter's main thread was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StackDump {
+    /// Milliseconds since the start of the run.
+    pub at_ms: u64,
+    /// Calls, the innermost first, up to the test: `file:line in function`.
+    pub calls: Vec<String>,
+}
+
+impl Outcomes {
+    /// Tests with a result.
+    pub fn total(self) -> u64 {
+        self.passed + self.failed + self.error + self.skipped
+    }
 }

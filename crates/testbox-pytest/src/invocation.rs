@@ -133,6 +133,13 @@ pub fn is_python(name: &str) -> bool {
     suffix.is_some_and(|rest| rest.is_empty() || is_version(rest.trim_end_matches(['t', 'd'])))
 }
 
+/// Does the interpreter of this command ignore the environment (`-E`, `-I`, also combined: `-sE`)?
+pub(crate) fn is_isolated(command: &[OsString]) -> bool {
+    let options = command.iter().skip(1).filter_map(|argument| argument.to_str());
+    let mut options = options.take_while(|argument| argument.starts_with('-') && !argument.starts_with("-m"));
+    options.any(|option| !option.starts_with("--") && option.contains(['E', 'I']))
+}
+
 fn is_version(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
