@@ -94,6 +94,11 @@ pub enum SupervisorMessage {
         /// Signal number.
         signal: i32,
     },
+    /// Send this signal to the payload's first process only.
+    SignalLeader {
+        /// Signal number.
+        signal: i32,
+    },
 }
 
 impl fmt::Display for SetupStep {

@@ -131,6 +131,9 @@ fn watch(payload: Pid, channel: &Channel, signals: &SignalFd) -> io::Result<()> 
             // main is gone: the box ends with its init.
             None => return Ok(()),
             Some((SupervisorMessage::Signal { signal }, _)) if alive => signal_payload(payload, signal),
+            Some((SupervisorMessage::SignalLeader { signal }, _)) if alive => {
+                let _gone_already = sys::signal_child(payload, signal);
+            }
             Some(_) => {}
         }
     }

@@ -197,3 +197,10 @@ pub(crate) fn landlock_abi() -> Option<u32> {
     };
     u32::try_from(result).ok()
 }
+
+/// Sends `signal` to the caller's own unreaped child, as [`signal_child_group`] does to its group.
+pub(crate) fn signal_child(child: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes plain numbers.
+    let result = unsafe { libc::kill(child.as_raw(), signal) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -19,6 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub struct GroupMeter<'a> {
     group: &'a BoxGroup,
     oom: Option<OwnedFd>,
+    alarms: Vec<OwnedFd>,
     watchdog: Option<Watchdog>,
     pids_limit: u64,
     refused_forks: u64,
@@ -38,7 +39,8 @@ impl<'a> GroupMeter<'a> {
         };
         let needed = blind || guarded != WatchdogLimits::default();
         let watchdog = needed.then(|| Watchdog::new(Path::new("/proc"), init, guarded, tmpfs));
-        Ok(Self { group, oom: group.oom_event_fd()?, watchdog, pids_limit: limits.pids.value, refused_forks: 0 })
+        let alarms = alarms(group, limits.memory_bytes.value.0)?;
+        Ok(Self { group, oom: group.oom_event_fd()?, alarms, watchdog, pids_limit: limits.pids.value, refused_forks: 0 })
     }
 
     /// Counting refused forks takes opening a file, so it is done only where forks can be refused.
@@ -94,6 +96,16 @@ impl Meter for GroupMeter<'_> {
         }
     }
 
+    fn alarm_fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.alarms.iter().map(AsFd::as_fd).collect()
+    }
+
+    fn take_alarms(&mut self) {
+        for fd in &self.alarms {
+            let _nothing_there_or_taken = read(fd, &mut [0; 4096]);
+        }
+    }
+
     fn breach(&self) -> Option<StopCause> {
         self.watchdog.as_ref().and_then(Watchdog::breach)
     }
@@ -101,6 +113,15 @@ impl Meter for GroupMeter<'_> {
     fn interval(&self) -> Duration {
         self.watchdog.as_ref().map_or(INTERVAL, Watchdog::interval)
     }
+}
+
+/// Marks below the memory limit, in percent: the first for slow growth, the second for the last moment.
+const ALARMS: [u64; 2] = [80, 95];
+
+/// Only the kernel can tell in time of an allocation that takes all in one go; v2 has no such notification.
+fn alarms(group: &BoxGroup, limit_bytes: u64) -> Result<Vec<OwnedFd>, CgroupError> {
+    let marks = ALARMS.iter().map(|percent| group.memory_threshold_fd(limit_bytes / 100 * percent));
+    Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 fn is_degraded(group: &BoxGroup, wall: Wall) -> bool {

@@ -14,6 +14,8 @@ pub struct Inputs<'a> {
     pub init: OwnedFd,
     /// The status socket (SOCK_SEQPACKET): `InitMessage`s come in, `SupervisorMessage`s go out.
     pub status: OwnedFd,
+    /// The socket of pytest's plugin, testbox's side; `None`: the command is not pytest.
+    pub plugin: Option<OwnedFd>,
     /// The command's streams, testbox's side.
     pub streams: Streams,
     /// The user's side of the streams.

@@ -36,6 +36,7 @@ mod supervise;
 mod tests;
 mod timers;
 mod watchdog;
+mod witness;
 
 pub use error::SupervisorError;
 pub use group_meter::GroupMeter;

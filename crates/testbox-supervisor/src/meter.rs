@@ -71,6 +71,14 @@ pub trait Meter {
     /// Takes the event off the descriptor of [`Meter::oom_fd`], so that it is ready again only after the next one.
     fn take_oom(&mut self) {}
 
+    /// Descriptors that become readable when the memory in use crosses a mark below the limit.
+    fn alarm_fds(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
+
+    /// Takes the events off the descriptors of [`Meter::alarm_fds`].
+    fn take_alarms(&mut self) {}
+
     /// A limit that this meter itself guards and that the last usage exceeds; the box is killed at once for it.
     fn breach(&self) -> Option<StopCause> {
         None

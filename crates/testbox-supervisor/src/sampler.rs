@@ -23,6 +23,7 @@ pub(crate) struct Sampler<'a> {
     storm: Storm,
     disks: Disks,
     largest: Largest,
+    memory_limit: u64,
     oom_kills: u64,
     oom_not_before: Instant,
 }
@@ -46,6 +47,7 @@ impl<'a> Sampler<'a> {
             storm: Storm::new(plan.limits.pids.value),
             disks,
             largest: Largest::new(table, plan.limits.memory_bytes.value.0),
+            memory_limit: plan.limits.memory_bytes.value.0,
             oom_kills: 0,
             oom_not_before: now,
         }
@@ -86,6 +88,16 @@ impl<'a> Sampler<'a> {
         }
         let storm = self.storm.sample(now, pids, refused_forks).then_some(StopCause::ForkStorm);
         self.meter.breach().or(storm)
+    }
+
+    /// The last look found nine tenths of the memory in use.
+    pub(crate) fn is_near_the_limit(&self) -> bool {
+        self.usage.memory_bytes >= self.memory_limit / 10 * 9
+    }
+
+    /// Takes the events of memory marks.
+    pub(crate) fn take_alarm(&mut self) {
+        self.meter.take_alarms();
     }
 
     /// CPU time used so far, in milliseconds.

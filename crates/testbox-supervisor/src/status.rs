@@ -52,7 +52,16 @@ impl Status {
 
     /// Asks init to send this signal to the command's process group; false if init does not take it.
     pub(crate) fn signal(&self, signal: i32) -> bool {
-        let message = serde_json::to_vec(&SupervisorMessage::Signal { signal }).unwrap_or_default();
+        self.order(&SupervisorMessage::Signal { signal })
+    }
+
+    /// Asks init to send this signal to the command itself and to none of its children.
+    pub(crate) fn signal_leader(&self, signal: i32) -> bool {
+        self.order(&SupervisorMessage::SignalLeader { signal })
+    }
+
+    fn order(&self, message: &SupervisorMessage) -> bool {
+        let message = serde_json::to_vec(message).unwrap_or_default();
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         self.socket.as_ref().is_some_and(|socket| send(socket, &message, flags).is_ok())
     }

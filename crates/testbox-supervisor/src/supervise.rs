@@ -25,6 +25,7 @@ use crate::status::Status;
 use crate::stop::Stopper;
 use crate::streams::{Input, Output, Source};
 use crate::timers::{Pace, Timers};
+use crate::witness::Witness;
 use crate::{Signals, SupervisorError};
 
 /// Supervises a box that was launched, until all of it is gone and its output is passed on.
@@ -57,6 +58,7 @@ struct Supervisor<'a, 's> {
     // Dropped first: an error anywhere kills the box before anything else.
     init: Init,
     status: Status,
+    witness: Witness,
     output: Output<'a>,
     input: Input<'a>,
     screen: Option<Screen>,
@@ -107,6 +109,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         Ok(Self {
             init,
             status: Status::new(inputs.status),
+            witness: Witness::new(inputs.plugin),
             output,
             input,
             screen,

@@ -8,6 +8,8 @@ use testbox_model::{StopCause, Times};
 const IDLE_CPU_SHARE: u32 = 100;
 /// CPU time that is never activity, in milliseconds: wake-ups of the command and of init.
 const IDLE_CPU_MS: u64 = 10;
+/// So long before a timeout its end counts as close.
+const CLOSE: Duration = Duration::from_millis(250);
 
 /// All spans of time that the loop itself keeps.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +91,18 @@ impl Timers {
         self.idle.as_ref().filter(|idle| now >= idle.since + idle.limit).map(|_| StopCause::IdleTimeout)
     }
 
-    /// When to look again.
+    /// A timeout will be over soon: the last chance to ask the command where it is.
+    pub(crate) fn is_close(&self, now: Instant) -> bool {
+        now + CLOSE >= self.deadline()
+    }
+
+    /// When to look again: shortly before the deadline, then at it.
+    pub(crate) fn next(&self, now: Instant) -> Instant {
+        let deadline = self.deadline();
+        deadline.checked_sub(CLOSE).filter(|close| now < *close).unwrap_or(deadline)
+    }
+
+    /// When a timeout is over.
     pub(crate) fn deadline(&self) -> Instant {
         let idle = self.idle.as_ref().map(|idle| idle.since + idle.limit);
         idle.map_or(self.run_out, |idle| idle.min(self.run_out))

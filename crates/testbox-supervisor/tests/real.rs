@@ -97,7 +97,8 @@ fn supervised(script: &str, memory_bytes: u64, pids: u64) -> (Outcome, Vec<RunEv
     let inputs = Inputs {
         init: pidfd_open(Pid::from_child(&init), PidfdFlags::empty()).unwrap(),
         status,
-        streams: Streams::Pipes { stdin: None, stdout: stdout.into(), stderr: None },
+        plugin: None,
+            streams: Streams::Pipes { stdin: None, stdout: stdout.into(), stderr: None },
         host: HostStreams { stdin: None, stdout: null.as_fd(), stderr: null.as_fd() },
         filter: Box::new(Unfiltered),
         notice: None,

@@ -123,6 +123,7 @@ impl Supervisor<'_, '_> {
             io: counters.io,
             output: self.output.evidence(),
             disk: collected.disks,
+            pytest: self.witness.into_evidence(),
             left_behind: self.found.left_behind,
         };
         evidence.memory.largest = collected.largest;

@@ -25,6 +25,12 @@ impl Supervisor<'_, '_> {
             Ready::Init => self.init_is_dead(now)?,
             Ready::Signals => self.on_signals(now),
             Ready::Oom => self.on_oom(now),
+            Ready::Alarm => self.on_alarm(now),
+            Ready::Witness => {
+                let warning = self.witness.hear(self.at_ms(now));
+                self.warn(warning);
+            }
+            Ready::Stack => self.witness.read_stack(),
             Ready::Source(stream) => {
                 let progress = self.output.pull(stream, now);
                 self.on_output(progress, now);
@@ -66,9 +72,15 @@ impl Supervisor<'_, '_> {
                 self.timers.active(now);
             }
             self.output.wake();
+            if self.sampler.is_near_the_limit() {
+                self.ask_for_stacks(now);
+            }
             if let Some(cause) = proven {
                 self.stop(cause, now);
             }
+        }
+        if self.timers.is_close(now) {
+            self.ask_for_stacks(now);
         }
         if let Some(cause) = self.timers.over(now) {
             self.stop(cause, now);
@@ -76,6 +88,19 @@ impl Supervisor<'_, '_> {
         if self.phase == Phase::Running {
             let order = self.stopper.on_time(now);
             self.carry_out(order, now);
+        }
+    }
+
+    /// The memory in use crossed a mark below the limit, up or down.
+    fn on_alarm(&mut self, now: Instant) {
+        self.sampler.take_alarm();
+        self.ask_for_stacks(now);
+    }
+
+    /// While there is still somebody to ask: where are the tests?
+    fn ask_for_stacks(&mut self, now: Instant) {
+        if let Some(signal) = self.witness.ask_for_dump(now, self.timers.at_ms(now)) {
+            self.status.signal_leader(signal);
         }
     }
 

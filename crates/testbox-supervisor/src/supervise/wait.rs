@@ -18,6 +18,9 @@ pub(super) enum Ready {
     Init,
     Signals,
     Oom,
+    Alarm,
+    Witness,
+    Stack,
     Source(Stream),
     Outlet(Stream),
     HostInput,
@@ -49,6 +52,11 @@ impl Supervisor<'_, '_> {
         }
         interests.push((Ready::Signals, self.signals.fd(), PollFlags::IN));
         interests.extend(self.oom_interest(now));
+        interests.extend(self.witness.fd().map(|fd| (Ready::Witness, fd, PollFlags::IN)));
+        interests.extend(self.witness.stack_fd().map(|fd| (Ready::Stack, fd, PollFlags::IN)));
+        if self.phase == Phase::Running {
+            interests.extend(self.sampler.meter().alarm_fds().into_iter().map(|fd| (Ready::Alarm, fd, PollFlags::IN)));
+        }
         interests.extend(self.output.readable().map(|(stream, fd)| (Ready::Source(stream), fd, PollFlags::IN)));
         interests.extend(self.output.writable().map(|(stream, fd)| (Ready::Outlet(stream), fd, PollFlags::OUT)));
         interests.extend(self.input.readable().map(|fd| (Ready::HostInput, fd, PollFlags::IN)));
@@ -62,20 +70,20 @@ impl Supervisor<'_, '_> {
     }
 
     fn timeout(&self, now: Instant) -> Option<Timespec> {
-        self.deadline().saturating_duration_since(now).try_into().ok()
+        self.deadline(now).saturating_duration_since(now).try_into().ok()
     }
 
-    fn deadline(&self) -> Instant {
+    fn deadline(&self, now: Instant) -> Instant {
         match self.phase {
             Phase::Running => {
-                let timers = if self.stopper.stop().is_none() { Some(self.timers.deadline()) } else { None };
+                let timers = if self.stopper.stop().is_none() { Some(self.timers.next(now)) } else { None };
                 let deadlines = [timers, self.stopper.kill_at()].into_iter().flatten();
                 deadlines.fold(self.sampler.next(), Instant::min)
             }
             Phase::Lingering { quiet_since, until } => until.min(quiet_since + self.pace.linger_quiet),
             Phase::Dying { give_up } => give_up,
             Phase::Flushing { since } => self.flush_deadline(since),
-            Phase::Over => Instant::now(),
+            Phase::Over => now,
         }
     }
 }

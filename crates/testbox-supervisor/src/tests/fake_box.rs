@@ -136,6 +136,7 @@ impl FakeBox {
         let inputs = Inputs {
             init: init_fd,
             status: ours,
+            plugin: None,
             streams,
             host: HostStreams {
                 stdin: self.host_stdin.as_ref().map(AsFd::as_fd),
