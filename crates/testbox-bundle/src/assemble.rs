@@ -9,6 +9,7 @@ use crate::error::BundleError;
 use crate::host::Host;
 use crate::image::{HomeLists, Image, ScratchName};
 use crate::mounts::{self, MountTable, Rank};
+use crate::plugin;
 use crate::project::Project;
 use crate::python::{self, Look, Python};
 use crate::trust::Trust;
@@ -40,11 +41,18 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
     masked_paths.extend(visible(mounts::hidden(host, plan, &project, &image.project)?, &mounts.mounts));
     let mut notes = python.notes.clone();
     notes.extend(mounts::unguarded_links(host, plan, &project, &image.project));
-    let generated = etc::entries(host, &image, identity, plan.net.value, &home)?;
+    let mut generated = etc::entries(host, &image, identity, plan.net.value, &home)?;
+    let mut env = environment::build(plan, host, &python, &home, &image.home.user);
+    let plugin = plugin::of(plan, host, &python.bin_folders);
+    if let Some(plugin) = &plugin {
+        generated.push(plugin.entry.clone());
+        env = plugin::with_folder(env);
+    }
     Ok(Bundle {
         process: Process {
-            argv: plan.command.clone(),
-            env: environment::build(plan, host, &python, &home, &image.home.user),
+            plugin: plugin.is_some(),
+            argv: plugin.map_or_else(|| plan.command.clone(), |plugin| plugin.argv),
+            env,
             cwd: project.cwd.clone(),
             tty: plan.terminal.tty,
         },

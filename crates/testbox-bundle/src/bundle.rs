@@ -72,6 +72,8 @@ pub struct Process {
     pub cwd: PathBuf,
     /// It gets a pseudo terminal.
     pub tty: bool,
+    /// testbox's pytest plugin is part of it, and its socket has to be passed.
+    pub plugin: bool,
 }
 
 /// Host user and the user that the box shows.

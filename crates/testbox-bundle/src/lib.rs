@@ -13,6 +13,7 @@ mod host;
 mod identity;
 mod image;
 mod mounts;
+mod plugin;
 mod project;
 mod python;
 pub mod seccomp;

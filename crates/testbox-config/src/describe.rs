@@ -54,6 +54,7 @@ fn view(plan: &RunPlan) -> Vec<Row> {
     rows.extend(list("rw", &view.rw, |path| path.display().to_string()));
     rows.extend(list("hide", &view.hide, |path| path.display().to_string()));
     rows.extend(list("output", &view.outputs, Clone::clone));
+    rows.push(row("no-plugin", &plan.no_plugin));
     rows.extend(list("env", &plan.env, ToString::to_string));
     rows
 }

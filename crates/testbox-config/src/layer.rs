@@ -108,6 +108,8 @@ keys! {
     hide: Many<HostPath>, "hide", Files;
     /// Files carried out of the overlay view.
     output: Many<Glob>, "output", Files;
+    /// The command runs without testbox's pytest plugin.
+    no_plugin: One<Switch>, "no-plugin", Files;
     /// What passes into the environment.
     env: Many<EnvRule>, "env", Files;
     /// The working directory of the command.

@@ -227,6 +227,8 @@ pub struct PytestEvidence {
     pub running: Vec<RunningTest>,
     /// pytest's own exit status, if the session finished.
     pub exit_status: Option<i32>,
+    /// The interpreter came to its ordinary end.
+    pub said_goodbye: bool,
     /// The last stack dump, taken when a limit was near.
     pub stack: Option<StackDump>,
 }

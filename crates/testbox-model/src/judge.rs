@@ -1,5 +1,7 @@
 //! `judge`: from record to verdict. Pure; the table of rules is this file, from the strongest evidence to the weakest.
 
+mod pytest;
+
 use crate::{
     Bytes, Duration, ExitCode, MemoryEvidence, PayloadEnd, RunRecord, SetupStep, Stop, StopCause, Verdict, VerdictKind,
 };
@@ -12,11 +14,13 @@ const ENOENT: i32 = 2;
 /// A limit is named only with evidence of the kernel (its counters) or of testbox's own stop; an exit code alone is
 /// never more than `failed`, and an exit code of 0 is not `passed` if the kernel killed a process of the box.
 pub fn judge(record: &RunRecord) -> Verdict {
-    setup_failure(record)
+    let verdict = setup_failure(record)
         .or_else(|| memory(record))
         .or_else(|| stopped(record))
         .or_else(|| refused(record))
-        .unwrap_or_else(|| own_end(record))
+        .or_else(|| pytest::lost(record))
+        .unwrap_or_else(|| own_end(record));
+    pytest::placed(verdict, record)
 }
 
 fn verdict(kind: VerdictKind, exit_code: ExitCode, summary: String, hint: Option<String>) -> Verdict {

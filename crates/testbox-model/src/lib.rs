@@ -17,8 +17,8 @@ mod wall;
 
 pub use event::RunEvent;
 pub use evidence::{
-    CpuEvidence, DiskUse, Evidence, IoEvidence, MemoryEvidence, Outcomes, OutputEvidence, PayloadEnd, PidsEvidence, ProcessUse, PytestEvidence, PytestStage,
-    Readback, RunningTest, StackDump, Stop, StopCause,
+    CpuEvidence, DiskUse, Evidence, IoEvidence, MemoryEvidence, Outcomes, OutputEvidence, PayloadEnd, PidsEvidence,
+    ProcessUse, PytestEvidence, PytestStage, Readback, RunningTest, StackDump, Stop, StopCause,
 };
 pub use exit_code::ExitCode;
 pub use judge::{judge, signal_name};

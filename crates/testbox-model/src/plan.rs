@@ -62,6 +62,8 @@ pub struct RunPlan {
     pub times: Times,
     /// What the box sees of the host's files.
     pub view: View,
+    /// A pytest command runs without testbox's plugin.
+    pub no_plugin: Setting<bool>,
     /// What passes into the command's environment.
     pub env: Setting<Vec<EnvRule>>,
     /// The network.

@@ -39,6 +39,8 @@ pub enum VerdictKind {
     IdleTimeout,
     /// A signal that testbox did not send.
     Crashed,
+    /// Exit code 0, but pytest did not come to its end: results are missing.
+    Lost,
     /// SIGINT or SIGTERM to testbox.
     Interrupted,
     /// The command was found but could not be executed.
@@ -62,6 +64,7 @@ impl VerdictKind {
             Self::Timeout => "timeout",
             Self::IdleTimeout => "idle timeout",
             Self::Crashed => "crashed",
+            Self::Lost => "lost",
             Self::Interrupted => "interrupted",
             Self::NotExecutable => "not executable",
             Self::NotFound => "not found",

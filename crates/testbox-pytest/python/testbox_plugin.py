@@ -9,6 +9,7 @@ Plain Python 3.8 and later, pytest 7 to 9.
 """
 
 import array
+import atexit
 import faulthandler
 import json
 import os
@@ -158,6 +159,8 @@ if _channel is not None:
         dump_signal=int(DUMP_SIGNAL),
     )
     dump_stacks_on_request(_channel)
+    # Handlers run last in, first out: what ends the process from a handler of its own ends it before this one.
+    atexit.register(_channel.send, "goodbye")
 
 
 def pytest_configure(config):

@@ -29,6 +29,7 @@ impl Session {
             Frame::Start { id } => self.start(id, at_ms),
             Frame::When { when } => self.go_on(&when),
             Frame::Done { id, reports } => self.done(&id, &reports),
+            Frame::Goodbye => self.seen.said_goodbye = true,
             Frame::Finish { exit } => {
                 self.seen.stage = PytestStage::Finished;
                 self.seen.exit_status = Some(exit);
@@ -115,7 +116,8 @@ mod tests {
 
     #[test]
     fn the_running_test_and_its_phase_are_known_at_any_moment() {
-        let seen = after(vec![start("a"), done("a", &[("call", "passed")]), start("b"), Frame::When { when: "call".into() }]);
+        let seen =
+            after(vec![start("a"), done("a", &[("call", "passed")]), start("b"), Frame::When { when: "call".into() }]);
         assert_eq!(seen.running, [RunningTest { nodeid: "b".into(), phase: "call", since_ms: 2 }]);
         assert_eq!(seen.outcomes, Outcomes { passed: 1, ..Outcomes::default() });
     }

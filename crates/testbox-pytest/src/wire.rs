@@ -52,6 +52,8 @@ pub enum Frame {
         /// Phase, outcome and milliseconds of each of its reports.
         reports: Vec<(String, String, u64)>,
     },
+    /// The interpreter comes to its ordinary end.
+    Goodbye,
     /// The session is over.
     Finish {
         /// pytest's exit status.
@@ -140,7 +142,8 @@ mod tests {
 
     #[test]
     fn frames_come_out_whole_however_they_are_cut() {
-        let stream = [framed(r#"{"t":"start","s":1,"id":"a::b"}"#), framed(r#"{"t":"when","s":2,"when":"call","new":[]}"#)];
+        let stream =
+            [framed(r#"{"t":"start","s":1,"id":"a::b"}"#), framed(r#"{"t":"when","s":2,"when":"call","new":[]}"#)];
         let stream = stream.concat();
         for size in 1..stream.len() {
             let (mut decoder, mut frames) = (Decoder::default(), vec![]);

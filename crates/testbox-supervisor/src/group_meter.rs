@@ -40,7 +40,14 @@ impl<'a> GroupMeter<'a> {
         let needed = blind || guarded != WatchdogLimits::default();
         let watchdog = needed.then(|| Watchdog::new(Path::new("/proc"), init, guarded, tmpfs));
         let alarms = alarms(group, limits.memory_bytes.value.0)?;
-        Ok(Self { group, oom: group.oom_event_fd()?, alarms, watchdog, pids_limit: limits.pids.value, refused_forks: 0 })
+        Ok(Self {
+            group,
+            oom: group.oom_event_fd()?,
+            alarms,
+            watchdog,
+            pids_limit: limits.pids.value,
+            refused_forks: 0,
+        })
     }
 
     /// Counting refused forks takes opening a file, so it is done only where forks can be refused.

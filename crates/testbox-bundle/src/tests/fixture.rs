@@ -145,6 +145,7 @@ pub(crate) fn plan(command: Vec<OsString>, project: &Path) -> RunPlan {
             outputs: set(Vec::new()),
         },
         env: set(vec![EnvRule::Pass("TERM".to_owned()), EnvRule::Pass("LC_*".to_owned())]),
+        no_plugin: set(false),
         net: set(Net::None),
         seccomp: set(SeccompChoice::Builtin("default".to_owned())),
         allow_degraded: set(BTreeSet::new()),

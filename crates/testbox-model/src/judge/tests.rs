@@ -36,6 +36,7 @@ fn plan() -> RunPlan {
         },
         view: View { write: set(false), ro: set(vec![]), rw: set(vec![]), hide: set(vec![]), outputs: set(vec![]) },
         env: set(vec![]),
+        no_plugin: set(false),
         net: set(Net::None),
         seccomp: set(SeccompChoice::Builtin("default".to_owned())),
         allow_degraded: set(BTreeSet::new()),
@@ -162,4 +163,60 @@ fn a_limit_that_nobody_counts_is_not_denied() {
     assert_eq!(judge(&record).hint.as_deref(), Some(hint));
     record.plan.limits.fsize_bytes = set(Some(Bytes(1 << 20)));
     assert!(judge(&record).summary.ends_with("no limit but perhaps that of 1.0 MiB for one file (`--fsize`) was reached"));
+}
+
+fn seen(stage: PytestStage) -> PytestEvidence {
+    let stack =
+        StackDump { at_ms: 1, calls: vec!["data.py:41 in load".to_owned(), "test_io.py:7 in test_big".to_owned()] };
+    let running = vec![RunningTest { nodeid: "test_io.py::test_big".to_owned(), phase: "call", since_ms: 1 }];
+    let outcomes = Outcomes { passed: 12, ..Outcomes::default() };
+    let (collected, stack) = (Some(60), Some(stack));
+    PytestEvidence { stage, running, outcomes, collected, stack, ..PytestEvidence::default() }
+}
+
+#[test]
+fn a_kill_names_test_phase_line_and_how_many_had_a_result() {
+    let killed = Evidence { pytest: Some(seen(PytestStage::Tests)), ..oom(PayloadEnd::Signaled { signal: 9 }) };
+    let summary = judge(&record(killed)).summary;
+    let expected = "; running test_io.py::test_big (call) at data.py:41 in load; 12 of 60 tests had a result";
+    assert!(summary.ends_with(expected), "{summary}");
+}
+
+#[test]
+fn a_kill_during_collection_names_the_file() {
+    let mut pytest = seen(PytestStage::Collection);
+    (pytest.running, pytest.collected, pytest.collecting) = (vec![], None, Some("tests/test_nlp.py".to_owned()));
+    let summary = judge(&record(Evidence { pytest: Some(pytest), ..stopped_by(StopCause::Timeout) })).summary;
+    assert!(summary.ends_with("; collecting tests/test_nlp.py at data.py:41 in load"), "{summary}");
+}
+
+#[test]
+fn exit_code_0_is_not_enough() {
+    let ended_well =
+        |pytest: PytestEvidence| Evidence { pytest: Some(pytest), ..ended(PayloadEnd::Exited { code: 0 }) };
+    let finished = PytestEvidence {
+        stage: PytestStage::Finished,
+        exit_status: Some(0),
+        said_goodbye: true,
+        running: vec![],
+        ..seen(PytestStage::Finished)
+    };
+    let rows = [
+        ("a session that finished", finished.clone(), VerdictKind::Passed),
+        ("`pytest --version`", PytestEvidence { said_goodbye: true, ..PytestEvidence::default() }, VerdictKind::Passed),
+        ("os._exit(0) in a test", seen(PytestStage::Tests), VerdictKind::Lost),
+        ("os._exit(0) in conftest.py", PytestEvidence::default(), VerdictKind::Lost),
+        (
+            "sys.exit in a collected file",
+            PytestEvidence { said_goodbye: true, ..seen(PytestStage::Tests) },
+            VerdictKind::Lost,
+        ),
+        ("os._exit(0) at exit", PytestEvidence { said_goodbye: false, ..finished.clone() }, VerdictKind::Lost),
+        ("a flipped exit code", PytestEvidence { exit_status: Some(1), ..finished }, VerdictKind::Lost),
+    ];
+    for (name, pytest, kind) in rows {
+        let verdict = judge(&record(ended_well(pytest)));
+        assert_eq!(verdict.kind, kind, "{name}: {verdict:?}");
+        assert_eq!(verdict.exit_code.number(), u8::from(kind == VerdictKind::Lost), "{name}");
+    }
 }

@@ -3,6 +3,7 @@
 import array
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -70,9 +71,14 @@ class Run:
             assert self._heard.wait_for(lambda: any(f["t"] == kind for f in self.frames), 30), self.frames
 
     def stacks(self, until):
+        """Dumps, asked for again until one was taken in that function."""
         text = ""
-        while until not in text:
-            text += os.read(self._reader, 65536).decode()
+        for _ in range(100):
+            os.kill(self.process.pid, signal.SIGRTMAX - 3)
+            while select.select([self._reader], [], [], 0.1)[0]:
+                text += os.read(self._reader, 65536).decode()
+            if until in text:
+                break
         return text
 
     def finish(self):
@@ -89,7 +95,7 @@ class Run:
 
 def test_a_session_is_told_from_hello_to_finish(tmp_path):
     run = Run(tmp_path, {"test_x.py": "def test_a(): pass\ndef test_b(): assert 0\n"}).finish()
-    assert run.kinds()[0] == "hello" and run.kinds()[-1] == "finish"
+    assert run.kinds()[0] == "hello" and run.kinds()[-2:] == ["finish", "goodbye"]
     assert run.of("hello")[0]["pytest"] == pytest.__version__
     assert [f["name"] for f in run.of("phase")] == ["configuration", "collection", "tests"]
     assert run.of("collect")[0]["id"] == "test_x.py"
@@ -123,6 +129,23 @@ def test_a_hard_exit_leaves_the_test_open(tmp_path):
     assert not run.of("finish")
 
 
+def test_an_exit_from_an_exit_handler_is_no_goodbye(tmp_path):
+    text = "import atexit, os\ndef test_flip(): atexit.register(os._exit, 0); assert 0\n"
+    run = Run(tmp_path, {"test_x.py": text}).finish()
+    assert run.process.returncode == 0
+    assert run.of("finish")[0]["exit"] == 1
+    assert not run.of("goodbye")
+
+
+def test_help_and_version_say_goodbye_without_a_session(tmp_path):
+    for option in ["--help", "--version", "--markers"]:
+        run = Run(tmp_path, {}, option).finish()
+        assert run.process.returncode == 0
+        # `--version` alone ends before plugins are loaded.
+        assert run.kinds()[-1:] in ([], ["goodbye"]), run.kinds()
+        assert not [f for f in run.of("phase") if f["name"] in ("collection", "tests")]
+
+
 def test_a_forked_child_has_no_say(tmp_path):
     text = (
         "import os\n"
@@ -149,7 +172,6 @@ def test_stacks_are_dumped_with_the_interpreters_lock_held(tmp_path):
     run.wait_for("collected")
     while not any(f.get("when") == "call" for f in list(run.frames)):
         run.wait_for("when")
-    os.kill(run.process.pid, signal.SIGRTMAX - 3)
     stacks = run.stacks(until="in test_spins")
     run.process.kill()
     run.finish()

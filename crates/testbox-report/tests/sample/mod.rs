@@ -38,6 +38,7 @@ pub(crate) fn plan() -> RunPlan {
         },
         view: View { write: set(false), ro: set(vec![]), rw: set(vec![]), hide: set(vec![]), outputs: set(vec![]) },
         env: set(vec![EnvRule::Pass("LANG".to_owned())]),
+        no_plugin: set(false),
         net: set(Net::None),
         seccomp: set(SeccompChoice::Builtin("default".to_owned())),
         allow_degraded: set(BTreeSet::new()),

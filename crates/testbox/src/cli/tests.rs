@@ -66,7 +66,7 @@ fn every_flag_reaches_the_layer() {
     let line = "run --memory 2G --swap 1 --pids 9 --cpus 1.5 --nofile 99 --io-read 5M --io-write 6M --tmp-size 64M \
                 --output-limit 1M --fsize none --timeout 9s --idle-timeout 5s --grace 1s --write --ro a --rw b --hide c \
                 --output *.xml --env A --env B=1 --cwd d --net host --policy open --seccomp strict \
-                --allow-degraded memory,pids --allow-degraded io --no-project-file --report-dir r --json - -vv --no-color \
+                --allow-degraded memory,pids --allow-degraded io --no-project-file --no-plugin --report-dir r --json - -vv --no-color \
                 --tty --raw-output -- x";
     let layer = run(&line.split_whitespace().collect::<Vec<_>>().join(" ")).layer();
     for key in Layer::KEYS {

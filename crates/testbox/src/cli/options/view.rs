@@ -39,6 +39,12 @@ pub(super) struct ViewOptions {
     #[arg(long, value_name = "GLOB")]
     output: Vec<Typed<Glob>>,
 
+    /// Run a pytest command untouched, without testbox's plugin
+    ///
+    /// The plugin tells what pytest is doing, so that a killed run names test, phase and line.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    no_plugin: Option<Typed<Switch>>,
+
     /// Pass or set an environment variable (repeatable)
     ///
     /// Accepted are NAME (the host's value), PREFIX* and NAME=VALUE. Example: --env DATABASE_URL --env DEBUG=1
@@ -59,6 +65,7 @@ impl ViewOptions {
         layer.rw = flags("rw", self.rw.clone());
         layer.hide = flags("hide", self.hide.clone());
         layer.output = flags("output", self.output.clone());
+        layer.no_plugin = flag("no-plugin", self.no_plugin.clone());
         layer.env = flags("env", self.env.clone());
         layer.cwd = flag("cwd", self.cwd.clone());
     }
