@@ -29,6 +29,7 @@ pub use export::export;
 pub use host::Host;
 pub use python::PythonError;
 pub use spec::{Layers, Placement, oci_spec};
+pub use testbox_pytest::plugin::CHANNEL_VARIABLE;
 pub use walk::WalkError;
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Init {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(SetupStep::Fork, fork)?;
         nix::sys::prctl::set_dumpable(false).at(SetupStep::Fork, fork)?;
         let _ = nix::sys::prctl::set_name(c"testbox-init");
-        sys::close_from(self.channel + 1).at(SetupStep::Fork, fork)?;
+        sys::close_from(self.payload.first_free()).at(SetupStep::Fork, fork)?;
         if self.net == Net::None {
             loopback::bring_up()?;
         }
@@ -57,6 +57,8 @@ impl Init {
             Fork::Child => payload::run(&self.payload, channel, slave),
             Fork::Parent(payload) => {
                 drop(slave);
+                // The plugin's socket ends with the command, not with the init.
+                sys::close_from(self.channel + 1).at(SetupStep::Fork, fork)?;
                 payload::drop_capabilities().at(SetupStep::Privileges, || "drop the init's capabilities".to_owned())?;
                 watch(payload, channel, &signals).at(SetupStep::Fork, || "watch the command".to_owned())
             }

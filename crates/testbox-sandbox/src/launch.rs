@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use testbox_bundle::Bundle;
@@ -48,6 +49,8 @@ pub struct Running {
     pub init: OwnedFd,
     /// The status socket.
     pub channel: Channel,
+    /// The socket of pytest's plugin.
+    pub plugin: Option<OwnedFd>,
     /// The command's streams.
     pub streams: Streams,
     /// Folders of the bounded file systems, by name: `scratch`, `/dev/shm`.
@@ -84,7 +87,12 @@ pub enum Streams {
 /// The step that failed, with its cause ([`SandboxError`]).
 pub fn launch(launch: &Launch<'_>) -> Result<Running, SandboxError> {
     let (ours, theirs) = Channel::pair().map_err(|source| prepare("make the status socket", source))?;
-    let (outer, inner) = pipes(launch)?;
+    let (outer, mut inner) = pipes(launch)?;
+    let plugin = launch.bundle.process.plugin.then(plugin_sockets).transpose()?;
+    let plugin = plugin.map(|(ours, theirs)| {
+        inner.plugin = Some(theirs);
+        ours
+    });
     let attach = launch.group.attach_fds().map_err(|error| prepare("open the cgroups", io::Error::other(error)))?;
     let launcher = match sys::fork().map_err(|source| prepare("fork the launcher", source))? {
         Fork::Child => launcher::run(Orders {
@@ -102,7 +110,8 @@ pub fn launch(launch: &Launch<'_>) -> Result<Running, SandboxError> {
     let deadline = Instant::now() + Duration::from_secs(SETUP_SECONDS);
     let mut standing = Standing::default();
     let stood = standing.wait(&ours, launch, deadline);
-    finish(stood, standing, launcher, ours, outer)
+    let running = finish(stood, standing, launcher, ours, outer)?;
+    Ok(Running { plugin, ..running })
 }
 
 /// Reaps every child of this process that has ended; waits for none.
@@ -112,6 +121,12 @@ pub fn reap_children() {
             break;
         }
     }
+}
+
+/// Both ends of the socket of pytest's plugin.
+fn plugin_sockets() -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| prepare("make the plugin's socket", errno.into()))
 }
 
 /// The command's ends of the streams.
@@ -216,7 +231,7 @@ fn finish(
         (None, Some(stdout)) => Streams::Pipes { stdin: outer.stdin, stdout, stderr: outer.stderr },
         (None, None) => return Err(SandboxError::Message { source: io::Error::other("the box sent no terminal") }),
     };
-    Ok(Running { init_pid, init, channel, streams, bounded: standing.bounded, upper: standing.upper })
+    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded: standing.bounded, upper: standing.upper })
 }
 
 fn raw_status(ended: nix::Result<WaitStatus>) -> i32 {

@@ -18,6 +18,8 @@ use crate::{container, identity, sys};
 
 /// Number of the status socket in launcher and init.
 const CHANNEL_FD: i32 = 3;
+/// Number of the plugin's socket in launcher, init and payload.
+pub(crate) const PLUGIN_FD: i32 = 4;
 
 /// What main hands to the launcher.
 pub(crate) struct Orders<'a> {
@@ -36,6 +38,8 @@ pub(crate) struct Stdio {
     pub(crate) stdin: Option<OwnedFd>,
     pub(crate) stdout: Option<OwnedFd>,
     pub(crate) stderr: Option<OwnedFd>,
+    /// The socket of pytest's plugin, which the command inherits beside its streams.
+    pub(crate) plugin: Option<OwnedFd>,
 }
 
 /// Builds the box; the launcher's whole life.
@@ -94,18 +98,20 @@ fn lay_out_descriptors(orders: &Orders<'_>) -> std::io::Result<()> {
     let null = fs_err::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let null_fd = null.file().as_fd();
     let stdout = orders.stdio.stdout.as_ref().map_or(null_fd, AsFd::as_fd);
-    let sources = [
+    let mut sources = vec![
         orders.stdio.stdin.as_ref().map_or(null_fd, AsFd::as_fd),
         stdout,
         orders.stdio.stderr.as_ref().map_or(stdout, AsFd::as_fd),
         orders.channel.as_fd(),
     ];
-    let above = sources.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, CHANNEL_FD + 1));
-    for (number, fd) in (0..).zip(above) {
+    sources.extend(orders.stdio.plugin.as_ref().map(AsFd::as_fd));
+    let high: Vec<_> = sources.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, PLUGIN_FD + 1)).collect();
+    let first_free = high.len() as i32;
+    for (number, fd) in (0..).zip(high) {
         sys::dup_to(fd?, number)?;
     }
     std::mem::forget(null);
-    sys::close_from(CHANNEL_FD + 1)?;
+    sys::close_from(first_free)?;
     sys::cloexec_from(CHANNEL_FD)
 }
 

@@ -13,11 +13,12 @@ use nix::sys::resource::{Resource as NixResource, setrlimit};
 use rustix::fs::OFlags;
 use rustix::pty::OpenptFlags;
 use seccompiler::sock_filter;
-use testbox_bundle::{Bundle, Identity, Process, Resource, Rlimit};
+use testbox_bundle::{Bundle, CHANNEL_VARIABLE, Identity, Process, Resource, Rlimit};
 use testbox_model::{InitMessage, Net, SetupStep};
 
 use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure};
+use crate::launcher::PLUGIN_FD;
 use crate::readback::{self, Expected};
 use crate::{identity, landlock, sys};
 
@@ -36,6 +37,7 @@ pub(crate) struct Payload {
     net: Net,
     filters: Vec<Vec<sock_filter>>,
     channel: i32,
+    plugin: Option<i32>,
     pub(crate) tty: bool,
 }
 
@@ -49,8 +51,14 @@ impl Payload {
             net: bundle.net,
             filters: bundle.filters.iter().map(|bytes| decode(bytes)).collect(),
             channel,
+            plugin: bundle.process.plugin.then_some(PLUGIN_FD),
             tty: bundle.process.tty,
         }
+    }
+
+    /// The lowest descriptor that nobody needs.
+    pub(crate) fn first_free(&self) -> i32 {
+        self.plugin.unwrap_or(self.channel) + 1
     }
 }
 
@@ -94,9 +102,12 @@ fn confine(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> R
         let describe = || "scope abstract unix sockets by Landlock".to_owned();
         landlock::scope_if_possible().at(SetupStep::Privileges, describe)?;
     }
-    sys::close_from(payload.channel + 1).at(SetupStep::Exec, || "close descriptors".to_owned())?;
+    sys::close_from(payload.first_free()).at(SetupStep::Exec, || "close descriptors".to_owned())?;
+    if let Some(plugin) = payload.plugin {
+        sys::keep_across_exec(plugin).at(SetupStep::Exec, || "pass the plugin's socket".to_owned())?;
+    }
     sys::reset_signals();
-    let command = Command::new(&payload.process)?;
+    let command = Command::new(&payload.process, payload.plugin)?;
     load_filters(&payload.filters)?;
     let identity = payload.identity;
     let expected = Expected { uid: identity.box_uid, gid: identity.box_gid, filters: payload.filters.len() as u32 };
@@ -192,7 +203,7 @@ struct Command {
 }
 
 impl Command {
-    fn new(process: &Process) -> Result<Self, StepFailure> {
+    fn new(process: &Process, plugin: Option<i32>) -> Result<Self, StepFailure> {
         let empty = OsString::new();
         let name = process.argv.first().unwrap_or(&empty);
         let path = process.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
@@ -203,7 +214,9 @@ impl Command {
         let candidates =
             candidates(name, path).iter().map(|path| c_string(path.as_os_str())).collect::<Result<_, _>>()?;
         let argv = process.argv.iter().map(|argument| c_string(argument)).collect::<Result<_, _>>()?;
-        let pairs = process.env.iter().map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat());
+        let plugin = plugin.map(|number| (OsString::from(CHANNEL_VARIABLE), OsString::from(number.to_string())));
+        let pairs =
+            process.env.iter().chain(&plugin).map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat());
         let env = pairs.map(|pair| c_string(&OsString::from_vec(pair))).collect::<Result<_, _>>()?;
         Ok(Self { candidates, argv, env, name: name.to_string_lossy().into_owned() })
     }

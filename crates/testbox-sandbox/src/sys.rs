@@ -204,3 +204,10 @@ pub(crate) fn signal_child(child: Pid, signal: i32) -> io::Result<()> {
     let result = unsafe { libc::kill(child.as_raw(), signal) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Clears close-on-exec of the descriptor `number`.
+pub(crate) fn keep_across_exec(number: RawFd) -> io::Result<()> {
+    // SAFETY: F_SETFD sets a flag of a plain number.
+    let result = unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
+    if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

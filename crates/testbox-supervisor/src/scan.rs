@@ -155,10 +155,7 @@ mod tests {
 
     #[test]
     fn a_hostile_command_line_is_one_short_plain_line() {
-        assert_eq!(
-            shown(b"a\x1b[2J\n::error::\xff\0\xe2\x80\xaeb\0\0"),
-            "a\\u{1b}[2J ::error::\u{fffd} \\u{202e}b"
-        );
+        assert_eq!(shown(b"a\x1b[2J\n::error::\xff\0\xe2\x80\xaeb\0\0"), "a\\u{1b}[2J ::error::\u{fffd} \\u{202e}b");
         assert_eq!(shown(&[b'x'; 5000]).chars().count(), SHOWN_CHARS);
         assert!(shown(&[0x1b; 5000]).chars().count() <= SHOWN_CHARS);
     }

@@ -170,6 +170,7 @@ impl Run<'_> {
         let inputs = Inputs {
             init: running.init,
             status: running.channel.into_fd(),
+            plugin: running.plugin,
             streams: self.streams(running.streams)?,
             host: HostStreams { stdin: Some(stdin.as_fd()), stdout: out, stderr: stderr.as_fd() },
             filter: Box::new(filters.clone()),

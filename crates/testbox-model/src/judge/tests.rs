@@ -162,7 +162,9 @@ fn a_limit_that_nobody_counts_is_not_denied() {
     assert_eq!(judge(&record).summary, "the command exited with 153; no limit was reached");
     assert_eq!(judge(&record).hint.as_deref(), Some(hint));
     record.plan.limits.fsize_bytes = set(Some(Bytes(1 << 20)));
-    assert!(judge(&record).summary.ends_with("no limit but perhaps that of 1.0 MiB for one file (`--fsize`) was reached"));
+    assert!(
+        judge(&record).summary.ends_with("no limit but perhaps that of 1.0 MiB for one file (`--fsize`) was reached")
+    );
 }
 
 fn seen(stage: PytestStage) -> PytestEvidence {

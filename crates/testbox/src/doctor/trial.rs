@@ -124,6 +124,7 @@ fn supervised(
     let mut meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
     let inputs = Inputs {
         init: running.init,
+        plugin: running.plugin,
         status: running.channel.into_fd(),
         streams: match running.streams {
             Streams::Pipes { stdin, stdout, stderr } => testbox_supervisor::Streams::Pipes { stdin, stdout, stderr },
