@@ -24,7 +24,7 @@ pub fn judge(record: &RunRecord) -> Verdict {
 }
 
 fn verdict(kind: VerdictKind, exit_code: ExitCode, summary: String, hint: Option<String>) -> Verdict {
-    Verdict { kind, exit_code, summary, hint }
+    Verdict { kind, exit_code, summary, place: None, hint }
 }
 
 fn setup_failure(record: &RunRecord) -> Option<Verdict> {

@@ -13,6 +13,8 @@ pub struct Verdict {
     pub exit_code: ExitCode,
     /// Cause, number and limit in one sentence, without the leading word: `the box used all of its 2.0 GiB (...)`.
     pub summary: String,
+    /// Where the tests were: test, phase, line, and how many had a result; only if the run ended early.
+    pub place: Option<String>,
     /// What to do next.
     pub hint: Option<String>,
 }

@@ -95,9 +95,14 @@ impl<'a> Sampler<'a> {
         self.usage.memory_bytes >= self.memory_limit / 10 * 9
     }
 
-    /// Takes the events of memory marks.
-    pub(crate) fn take_alarm(&mut self) {
+    /// The memory in use crossed a mark: who uses it? In a moment the kernel may have killed the largest.
+    pub(crate) fn on_alarm(&mut self, now: Instant, init: Option<i32>, events: &mut Events<'_, '_>) {
         self.meter.take_alarms();
+        if let Ok(usage) = self.meter.usage() {
+            self.usage = usage;
+            let pids = self.others(init, events);
+            self.largest.scan(now, usage.memory_bytes, pids);
+        }
     }
 
     /// CPU time used so far, in milliseconds.

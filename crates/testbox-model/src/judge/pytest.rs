@@ -1,5 +1,7 @@
 //! What pytest's plugin adds to a verdict: where the tests were, and that an exit code of 0 without an end is no success.
 
+use std::path::Path;
+
 use crate::{ExitCode, PayloadEnd, PytestEvidence, PytestStage, RunRecord, RunningTest, Verdict, VerdictKind};
 
 /// Tests named at most.
@@ -16,9 +18,9 @@ pub(super) fn lost(record: &RunRecord) -> Option<Verdict> {
         (Some(status), _) if status != 0 => format!("pytest itself ended its session with {status}"),
         _ => "pytest did not come to its end".to_owned(),
     };
-    let summary = format!("the command exited with 0, but {why}{}", clause(seen));
+    let summary = format!("the command exited with 0, but {why}");
     let hint = "look for `os._exit` or `os.exec*` in the tests and in what they import".to_owned();
-    Some(Verdict { kind: VerdictKind::Lost, exit_code: ExitCode::Payload(1), summary, hint: Some(hint) })
+    Some(Verdict { kind: VerdictKind::Lost, exit_code: ExitCode::Payload(1), summary, place: None, hint: Some(hint) })
 }
 
 /// Where the tests were when a limit, a stop or a signal ended them.
@@ -31,10 +33,11 @@ pub(super) fn placed(mut verdict: Verdict, record: &RunRecord) -> Verdict {
             | VerdictKind::Timeout
             | VerdictKind::IdleTimeout
             | VerdictKind::Crashed
+            | VerdictKind::Lost
             | VerdictKind::Interrupted
     );
     if let (true, Some(seen)) = (ended_early, &record.evidence.pytest) {
-        verdict.summary.push_str(&clause(seen));
+        verdict.place = place(seen, &record.plan.project);
     }
     verdict
 }
@@ -43,21 +46,25 @@ fn session_open(seen: &PytestEvidence) -> bool {
     matches!(seen.stage, PytestStage::Collection | PytestStage::Tests)
 }
 
-fn clause(seen: &PytestEvidence) -> String {
-    let place = seen.stack.as_ref().and_then(|stack| stack.calls.first()).map(|call| format!(" at {call}"));
-    let place = place.unwrap_or_default();
+fn place(seen: &PytestEvidence, project: &Path) -> Option<String> {
+    let line = seen.stack.as_ref().and_then(|stack| stack.calls.first());
+    let line = line.map(|call| format!(" at {}", short(call, project))).unwrap_or_default();
     let counted = seen.collected.map(|total| format!("; {} of {total} tests had a result", seen.outcomes.total()));
     let counted = counted.unwrap_or_default();
     match (&seen.collecting, seen.running.as_slice(), seen.stage) {
-        (_, [], PytestStage::Finished) => String::new(),
-        (_, [test], _) => format!("; running {} ({}){place}{counted}", test.nodeid, test.phase),
-        (_, [], PytestStage::Configuration) => {
-            format!("; pytest was reading its configuration and conftest files{place}")
-        }
-        (Some(file), [], _) => format!("; collecting {file}{place}"),
-        (None, [], _) => format!("{place}{counted}"),
-        (_, several, _) => format!("; running {}{counted}", names(several)),
+        (_, [], PytestStage::Finished) => None,
+        (_, [test], _) => Some(format!("running {} ({}){line}{counted}", test.nodeid, test.phase)),
+        (_, [], PytestStage::Configuration) => Some(format!("reading pytest's configuration and conftest files{line}")),
+        (Some(file), [], _) => Some(format!("collecting {file}{line}")),
+        (None, [], _) => Some(format!("between two tests{line}{counted}")),
+        (_, several, _) => Some(format!("running {}{counted}", names(several))),
     }
+}
+
+/// A call in a file of the project, as seen from the project.
+fn short<'a>(call: &'a str, project: &Path) -> &'a str {
+    let inside = project.to_str().and_then(|project| call.strip_prefix(project)?.strip_prefix('/'));
+    inside.unwrap_or(call)
 }
 
 fn names(tests: &[RunningTest]) -> String {

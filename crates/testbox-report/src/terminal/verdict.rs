@@ -14,6 +14,9 @@ const COMMAND_WIDTH: usize = 80;
 
 pub(super) fn text(record: &RunRecord, verdict: &Verdict, report: Option<&Path>, style: Style) -> String {
     let mut lines = vec![];
+    lines.extend(
+        verdict.place.as_ref().map(|place| format!("{}: {}", paint("where", Ink::Bad, style), one_line(place))),
+    );
     lines.extend(verdict.hint.as_ref().map(|hint| format!("{}: {}", paint("hint", Ink::Hint, style), one_line(hint))));
     lines.extend(used(record, verdict.kind));
     lines.extend(usage::met_limits(record, verdict.kind).into_iter().map(|met| format!("note: {met}")));

@@ -93,8 +93,8 @@ impl Supervisor<'_, '_> {
 
     /// The memory in use crossed a mark below the limit, up or down.
     fn on_alarm(&mut self, now: Instant) {
-        self.sampler.take_alarm();
         self.ask_for_stacks(now);
+        self.sampler.on_alarm(now, self.init.pid(), &mut self.events);
     }
 
     /// While there is still somebody to ask: where are the tests?
