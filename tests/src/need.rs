@@ -74,7 +74,7 @@ impl Need {
             Self::Python3 => runs("python3", &["-c", "pass"]),
             Self::Pytest => path_in("TESTBOX_TEST_VENV"),
             Self::Runc => runs("runc", &["--version"]),
-            Self::Twins => path_in("TESTBOX_TEST_TWINS"),
+            Self::Twins => path_in("TESTBOX_TEST_TWINS").or_else(only_for_root),
         }
     }
 }
@@ -102,6 +102,13 @@ fn runs(program: &str, arguments: &[&str]) -> Option<String> {
         Ok(status) => Some(format!("{program}: {status}")),
         Err(error) => Some(format!("{program}: {error}")),
     }
+}
+
+/// The plain half of a twin run is that of an ordinary user, who must be able to run the environment's Python.
+fn only_for_root() -> Option<String> {
+    let text = fs_err::read_to_string(std::env::var_os("TESTBOX_TEST_TWINS")?).ok()?;
+    let places: serde_json::Value = serde_json::from_str(&text).ok()?;
+    (places["for_every_user"] == false).then(|| "only root can run the environment's Python".to_owned())
 }
 
 fn path_in(variable: &str) -> Option<String> {

@@ -1,0 +1,57 @@
+//! Twin runs: the tests of real projects come out the same under plain pytest and under `testbox run -- pytest`, with
+//! the project as an overlay view and with `--write`, as root and as an ordinary user. tests/twin/projects.toml lists
+//! the projects, and with a reason each test that may come out differently; tests/twin/everyday is a suite of the
+//! everyday things that real ones rely on.
+
+#![expect(clippy::disallowed_methods, clippy::expect_used, reason = "tests start processes and fail by panicking")]
+
+mod twin_support;
+
+use testbox_tests::{Need, case, run};
+use twin_support::{Form, everyday, same};
+
+const ROOT: &[Need] = &[Need::Root, Need::Box, Need::Twins];
+const EVERYDAY: &[Need] = &[Need::Root, Need::Box, Need::Pytest];
+const USER: &[Need] = &[Need::Root, Need::User, Need::Twins];
+
+/// The cases of one project: name and function each.
+macro_rules! twins {
+    ($($project:literal: $($form:ident)*;)*) => {
+        fn main() {
+            run(vec![
+                case("every project of the list is here", &[], every_project),
+                case("everyday things: overlay", EVERYDAY, || everyday(Form::Overlay)),
+                case("everyday things: write", EVERYDAY, || everyday(Form::Write)),
+                case("everyday things: user", &[Need::Root, Need::User, Need::Pytest], || everyday(Form::User)),
+                case("everyday things: project of root", EVERYDAY, || everyday(Form::OfRoot)),
+                $($(case(concat!($project, ": ", stringify!($form)), $form.0, || same($project, $form.1)),)*)*
+            ])
+        }
+
+        fn every_project() {
+            let listed: Vec<String> = twin_support::List::read().project.into_iter().map(|project| project.name).collect();
+            assert_eq!(listed, [$($project),*]);
+        }
+    };
+}
+
+/// As root, the project as an overlay view.
+#[expect(non_upper_case_globals, reason = "these names are those of the tests")]
+const overlay: (&[Need], Form) = (ROOT, Form::Overlay);
+/// As root, with `--write`.
+#[expect(non_upper_case_globals, reason = "these names are those of the tests")]
+const write: (&[Need], Form) = (ROOT, Form::Write);
+/// As an ordinary user without cgroups.
+#[expect(non_upper_case_globals, reason = "these names are those of the tests")]
+const user: (&[Need], Form) = (USER, Form::User);
+
+twins! {
+    "attrs": overlay write;
+    "autograd": overlay write;
+    "click": overlay write user;
+    "joblib": overlay write;
+    "more-itertools": overlay write;
+    "pexpect": overlay write;
+    "ptyprocess": overlay write user;
+    "waitress": overlay write;
+}

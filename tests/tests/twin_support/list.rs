@@ -1,0 +1,50 @@
+//! tests/twin/projects.toml, as far as these tests read it.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// The projects.
+#[derive(Debug, Deserialize)]
+pub(crate) struct List {
+    pub(crate) project: Vec<Project>,
+}
+
+/// One project.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Project {
+    pub(crate) name: String,
+    /// Arguments of pytest.
+    pub(crate) args: Vec<String>,
+    /// Tests that fail without a box as well, or that come out differently by chance.
+    #[serde(default)]
+    pub(crate) deselect: Vec<Exception>,
+    /// Tests that come out differently in a box, as they should.
+    #[serde(default)]
+    pub(crate) differs: Vec<Exception>,
+}
+
+/// A test and the reason.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Exception {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+}
+
+impl List {
+    /// Reads the list.
+    pub(crate) fn read() -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("twin/projects.toml");
+        let text = fs_err::read_to_string(path).expect("the list of projects");
+        let list: Self = toml::from_str(&text).expect("the list of projects as TOML");
+        for exception in list.project.iter().flat_map(|project| project.deselect.iter().chain(&project.differs)) {
+            assert!(exception.reason.len() > 10, "{} needs a reason", exception.id);
+        }
+        list
+    }
+
+    /// The project of this name.
+    pub(crate) fn find(self, name: &str) -> Project {
+        self.project.into_iter().find(|project| project.name == name).expect("a project of this name")
+    }
+}

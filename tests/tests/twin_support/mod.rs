@@ -1,0 +1,39 @@
+//! What a twin run is made of: the suites, copies of their sources, the two runs, and the comparison.
+
+mod copy;
+mod list;
+mod outcomes;
+mod places;
+mod runs;
+mod suite;
+
+pub(crate) use list::List;
+pub(crate) use runs::Form;
+
+use suite::Suite;
+
+/// Differences that a failure shows at most.
+const SHOWN: usize = 20;
+
+/// Fails unless the tests of the listed project `name` come out in a box of this form as they do without a box.
+pub(crate) fn same(name: &str, form: Form) {
+    compare(&Suite::of(List::read().find(name)), form);
+}
+
+/// As [`same`], for the everyday things that suites rely on.
+pub(crate) fn everyday(form: Form) {
+    compare(&Suite::everyday(), form);
+}
+
+fn compare(suite: &Suite, form: Form) {
+    let plain = runs::plain(suite);
+    assert!(plain.lines.len() >= 10, "plain pytest reports next to nothing: {plain:?}");
+    let boxed = runs::boxed(suite, form);
+    let excused = |id: &str| suite.differs.iter().any(|exception| id == exception.id);
+    let differences = plain.differences(&boxed, excused);
+    let shown = &differences[..differences.len().min(SHOWN)];
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), shown.join("\n"));
+    if suite.differs.is_empty() {
+        assert_eq!(plain.exit, boxed.exit, "exit status of pytest");
+    }
+}
