@@ -1,0 +1,170 @@
+//! Start to exit of /bin/true: what a box costs. The yardstick is bubblewrap with the same namespaces and mounts.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::bench::Effort;
+use crate::bench::line::Line;
+use crate::bench::pairs::{Rounds, Run};
+use crate::bench::place::{Place, User};
+use crate::error::Error;
+use crate::program::Program;
+use crate::testbox::Testbox;
+
+/// At most this many times bubblewrap's time.
+const BOUND: f64 = 1.5;
+
+/// One line for each user, and one that shows runc.
+pub(crate) fn measure(place: &Place<'_>, effort: Effort) -> Result<Vec<Line>, Error> {
+    let mut lines = vec![];
+    for (user, who) in Place::users() {
+        let project = place.project(&format!("start-{}", who.replace(' ', "-")), user)?;
+        let testbox = place.testbox(user, &project)?;
+        let bundle = Bundle::export(place, &testbox, user, &project)?;
+        let mut programs: Vec<Run<'_>> = vec![
+            Box::new(|| testbox_true(place, &testbox, user, &project).timed()),
+            Box::new(|| bundle.bubblewrap(place, user, &project).timed()),
+        ];
+        let mut names = vec!["testbox", "bubblewrap"];
+        if user == User::Caller && crate::cache::is_root() {
+            programs.push(Box::new(|| bundle.runc(place).timed()));
+            names.push("runc");
+        }
+        lines.extend(lines_of(&Rounds::run(&programs, effort.starts)?, &names, who, &testbox, effort));
+    }
+    Ok(lines)
+}
+
+fn lines_of(rounds: &Rounds, names: &[&str], who: &str, testbox: &Testbox, effort: Effort) -> Vec<Line> {
+    let given_up = match testbox.degraded.is_empty() {
+        true => String::new(),
+        false => format!(", without {}", testbox.degraded.join(" and ")),
+    };
+    let line = |over: usize, under: usize, bound: Option<f64>| {
+        let ratio = rounds.ratio(over, under);
+        Line {
+            name: format!("start of /bin/true: {} / {}, {who}", names[over], names[under]),
+            value: ratio.median,
+            unit: "x",
+            bound,
+            enforced: effort.enforced,
+            detail: format!("{}{given_up}", rounds.detail(names, &ratio)),
+        }
+    };
+    let mut lines = vec![line(0, 1, Some(BOUND))];
+    if names.len() > 2 {
+        // runc must be well above: testbox takes less than half of its time.
+        lines.push(line(0, 2, Some(0.5)));
+    }
+    lines
+}
+
+fn testbox_true(place: &Place<'_>, testbox: &Testbox, user: User, project: &Path) -> Program {
+    place
+        .program(user, &testbox.binary)
+        .args(["run", "-q"])
+        .args(testbox.degraded_flags())
+        .args(["--", "/bin/true"])
+        .dir(project)
+}
+
+/// The bundle of the same box, from which the yardsticks are made.
+struct Bundle {
+    dir: PathBuf,
+    /// Destinations, types and sources of its mounts.
+    mounts: Vec<Mount>,
+}
+
+struct Mount {
+    destination: String,
+    kind: String,
+    source: String,
+    read_only: bool,
+}
+
+impl Bundle {
+    fn export(place: &Place<'_>, testbox: &Testbox, user: User, project: &Path) -> Result<Self, Error> {
+        let dir = project.join("bundle");
+        place
+            .program(user, &testbox.binary)
+            .args(["bundle", "-o"])
+            .arg(&dir)
+            .args(testbox.degraded_flags())
+            .args(["--", "/bin/true"])
+            .dir(project)
+            .stdout()?;
+        let file = dir.join("config.json");
+        let text = fs_err::read_to_string(&file)?;
+        let config: Value =
+            serde_json::from_str(&text).map_err(|source| Error::Json { what: file.display().to_string(), source })?;
+        let mounts = config["mounts"].as_array().into_iter().flatten().filter_map(Mount::of).collect();
+        Ok(Self { dir, mounts })
+    }
+
+    fn runc(&self, place: &Place<'_>) -> Program {
+        let runc = Path::new("runc");
+        place.program(User::Caller, runc).args(["run", "--bundle"]).arg(&self.dir).arg("testbox-bench")
+    }
+
+    /// bubblewrap with all namespaces, and each mount of the bundle that it knows how to make.
+    fn bubblewrap(&self, place: &Place<'_>, user: User, project: &Path) -> Program {
+        let mut program = place
+            .program(user, Path::new("bwrap"))
+            .args(["--unshare-all", "--die-with-parent", "--new-session", "--uid", "1000", "--gid", "1000"])
+            .args(["--cap-drop", "ALL", "--hostname", "box"]);
+        for mount in &self.mounts {
+            program = program.args(mount.for_bubblewrap());
+        }
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            if Path::new("/").join(link).is_symlink() {
+                program = program.args(["--symlink", &format!("usr/{link}"), &format!("/{link}")]);
+            }
+        }
+        program.args(["--chdir", "/", "/usr/bin/true"]).dir(project)
+    }
+}
+
+impl Mount {
+    fn of(value: &Value) -> Option<Self> {
+        let options = value["options"].as_array();
+        let read_only = options.into_iter().flatten().any(|option| option == "ro" || option == "rro");
+        Some(Self {
+            destination: value["destination"].as_str()?.to_owned(),
+            kind: value["type"].as_str().unwrap_or("bind").to_owned(),
+            source: value["source"].as_str().unwrap_or_default().to_owned(),
+            read_only,
+        })
+    }
+
+    /// Flags of bubblewrap for the same mount; file systems that it mounts by itself (/dev's, /sys) are left to `--dev`.
+    fn for_bubblewrap(&self) -> Vec<&str> {
+        let below = |dir: &str| self.destination.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+        match self.kind.as_str() {
+            "proc" => vec!["--proc", &self.destination],
+            "tmpfs" if self.destination == "/dev" => vec!["--dev", "/dev"],
+            "tmpfs" => vec!["--tmpfs", &self.destination],
+            "overlay" => vec!["--tmpfs", &self.destination],
+            "bind" | "none" if below("/dev") || below("/proc") || below("/sys") => vec![],
+            "bind" | "none" if Path::new(&self.source).is_absolute() => {
+                let flag = if self.read_only { "--ro-bind" } else { "--bind" };
+                vec![flag, &self.source, &self.destination]
+            }
+            _ => vec![],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_yardstick_gets_the_mounts_of_the_bundle() {
+        let flags = |json: &str| Mount::of(&serde_json::from_str(json).unwrap()).unwrap().for_bubblewrap().join(" ");
+        let usr = r#"{"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "rro"]}"#;
+        assert_eq!(flags(usr), "--ro-bind /usr /usr");
+        assert_eq!(flags(r#"{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}"#), "--tmpfs /tmp");
+        assert_eq!(flags(r#"{"destination": "/dev/pts", "type": "devpts", "source": "devpts"}"#), "");
+    }
+}

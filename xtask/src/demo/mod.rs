@@ -1,0 +1,121 @@
+//! `cargo xtask demo`: the main job on the sample project. Each runaway runs in a box; what came out is compared with
+//! what must come out; the host is looked at before and after.
+
+mod cases;
+mod host;
+mod report;
+mod stage;
+
+use std::time::Instant;
+
+use crate::cache::is_root;
+use crate::demo::cases::{CASES, Case};
+use crate::demo::host::Host;
+use crate::demo::report::Report;
+use crate::demo::stage::Stage;
+use crate::error::Error;
+use crate::program::{Ended, Program, tail};
+use crate::setup;
+use crate::testbox::{self, Testbox};
+use crate::workspace::Workspace;
+
+/// Lines of each run's output that are shown.
+const SHOWN_LINES: usize = 14;
+/// A testbox that does not come back is a failure and not a hang.
+const OUTER_LIMIT_S: &str = "120";
+
+/// Options of `demo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Run only cases whose name contains this
+    #[arg(value_name = "NAME")]
+    only: Option<String>,
+}
+
+/// One row of the closing table.
+struct Row {
+    case: &'static Case,
+    verdict: String,
+    seconds: f64,
+    complaints: Vec<String>,
+}
+
+/// Sets up, builds, runs all cases and prints the table.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
+    let venv = setup::sample(workspace, true)?;
+    println!("demo  building testbox (release)");
+    let binary = testbox::build(workspace)?;
+    let stage = Stage::new(workspace, venv)?;
+    let testbox = Testbox::probe(&binary, &stage.project, |binary| Program::new(binary))?;
+    introduce(&stage, &testbox);
+    let host = Host::watch(&stage)?;
+    let wanted = |case: &&'static Case| options.only.as_ref().is_none_or(|name| case.name.contains(name.as_str()));
+    let mut rows = vec![];
+    for case in CASES.iter().filter(wanted) {
+        rows.push(run_case(case, &stage, &testbox, &host)?);
+    }
+    print_table(&rows);
+    let failed = rows.iter().filter(|row| !row.complaints.is_empty()).count();
+    match failed {
+        0 => Ok(()),
+        failed => Err(Error::NotAllHeld { what: "demo", failed, total: rows.len() }),
+    }
+}
+
+fn introduce(stage: &Stage, testbox: &Testbox) {
+    println!("demo  the sample project: {}", stage.project.display());
+    if !testbox.degraded.is_empty() {
+        let who = if is_root() { "root" } else { "an ordinary user" };
+        println!("demo  for {who} this host cannot enforce: {}", testbox.degraded.join(", "));
+        println!("demo  so each run gets `{}`, and nothing else is given up", testbox.degraded_flags().join(" "));
+    }
+}
+
+fn run_case(case: &'static Case, stage: &Stage, testbox: &Testbox, host: &Host) -> Result<Row, Error> {
+    let arguments = case.arguments(&testbox.degraded_flags());
+    println!("\n=== {}: {}", case.name, case.about);
+    println!("$ {}", Program::new("testbox").args(&arguments).shown());
+    stage.forget_report()?;
+    let started = Instant::now();
+    let ended = start(stage, testbox, &arguments)?;
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{}", tail(&ended.stdout, SHOWN_LINES));
+    let report = Report::read(&stage.project);
+    let mut complaints = case.complaints(ended.status.code(), report.as_ref(), &testbox.degraded);
+    complaints.extend(host.complaints(report.as_ref().map(|report| report.box_id.as_str()))?);
+    match complaints.is_empty() {
+        true => println!("--- as expected: {}; nothing outside the box was touched, nothing is left", case.expected()),
+        false => complaints.iter().for_each(|complaint| println!("--- NOT AS EXPECTED: {complaint}")),
+    }
+    let verdict = report.map_or_else(|| "no report".to_owned(), |report| report.verdict);
+    Ok(Row { case, verdict, seconds, complaints })
+}
+
+fn start(stage: &Stage, testbox: &Testbox, arguments: &[String]) -> Result<Ended, Error> {
+    Program::new("timeout")
+        .args(["--kill-after=10", OUTER_LIMIT_S])
+        .arg(&testbox.binary)
+        .args(arguments)
+        .clean_env()
+        .env("VIRTUAL_ENV", &stage.venv)
+        .env("PATH", stage.path())
+        .dir(&stage.project)
+        .logged(&stage.log())
+}
+
+fn print_table(rows: &[Row]) {
+    println!("\n{:<24} {:<24} {:<16} {:>7}   host", "case", "expected", "verdict", "time");
+    for row in rows {
+        let state = if row.complaints.is_empty() { "untouched, nothing left: ok" } else { "FAILED" };
+        println!(
+            "{:<24} {:<24} {:<16} {:>5.1} s   {state}",
+            row.case.name,
+            row.case.expected(),
+            row.verdict,
+            row.seconds
+        );
+        row.complaints.iter().for_each(|complaint| println!("    {complaint}"));
+    }
+    let held = rows.iter().filter(|row| row.complaints.is_empty()).count();
+    println!("\n{held} of {} cases came out as expected", rows.len());
+}

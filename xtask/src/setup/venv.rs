@@ -1,0 +1,31 @@
+//! Python environments, one for each list of requirements.
+
+use std::path::{Path, PathBuf};
+
+use crate::cache::{Cache, key};
+use crate::error::Error;
+use crate::program::Program;
+use crate::setup::python::Python;
+use crate::setup::say;
+
+/// The environment for these requirements; made only if there is none for exactly them and this Python.
+pub(crate) fn ensure(cache: &Cache, name: &str, python: &Python, requirements: &[&str]) -> Result<PathBuf, Error> {
+    let interpreter = python.program.to_string_lossy();
+    let hash = key(&[&requirements.join("\n"), &interpreter, &python.version]);
+    let dir_name = format!("venv-{name}-{hash}");
+    let (venv, was_there) = cache.ensure(&dir_name, |dir| {
+        say(name, &format!("making an environment of Python {} with {} packages", python.version, requirements.len()));
+        Program::new(&python.program).args(["-m", "venv"]).arg(dir).stdout()?;
+        pip(dir).args(["install", "--quiet", "--no-deps"]).args(requirements).stdout().map(drop)
+    })?;
+    say(name, &format!("environment {}{}", venv.display(), if was_there { ": found" } else { ": made" }));
+    Ok(venv)
+}
+
+/// pip of this environment, with whatever settings the user's machine has for it.
+pub(crate) fn pip(venv: &Path) -> Program {
+    Program::new(venv.join("bin/python"))
+        .args(["-m", "pip", "--no-input"])
+        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+}
