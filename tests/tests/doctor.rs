@@ -27,6 +27,16 @@ fn main() {
         case("a project whose settings are wrong is told with the line", &[Need::Box], wrong_settings),
         case("a project that cannot be shown is a missing wall", &[Need::Root, Need::User], mount_inside),
         case("a temporary folder that cannot be written ends the doctor with 125", &[Need::Box], no_temporary_folder),
+        case(
+            "a read-only cgroup hierarchy is a missing wall, and the others are probed all the same",
+            &[Need::Root, Need::Cgroup1, Need::Box],
+            read_only_hierarchy,
+        ),
+        case(
+            "where no user namespace can be made, the switch is named that forbids it",
+            &[Need::Root, Need::User],
+            no_user_namespaces,
+        ),
         case("inside a box there is nothing to probe", &[Need::Box], nested),
         case("the Python of the project and its pytest are named", &[Need::Box, Need::Pytest], python),
         case("no colour is needed, and none is given to a file", &[Need::Box], no_colour),
@@ -156,14 +166,48 @@ fn mount_inside() {
     let script = format!(
         "mount -t tmpfs none mounted && exec setpriv --reuid {owner} --regid {owner} --clear-groups \"$0\" doctor --json"
     );
-    let mut command = Command::new("unshare");
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/nonexistent");
-    command.args(["--mount", "sh", "-c", &script]).arg(testbox_bin()).current_dir(project.path());
-    let report = parsed(&Finished::of(&mut command).expect_code(1));
+    let report = unshared(&project, &["--mount"], &script);
     assert_eq!(finding(&report, "overlay")["state"], "ok");
     let project = finding(&report, "project");
     assert_eq!(project["state"], "missing");
     assert!(project["fix"].as_str().is_some_and(|fix| fix.contains("something is mounted inside")), "{project:#}");
+}
+
+/// `script` with `$0` as testbox, in the project, under `unshare OPTIONS`.
+fn unshared(project: &Project, options: &[&str], script: &str) -> Value {
+    let mut command = Command::new("unshare");
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/nonexistent");
+    command.args(options).args(["sh", "-c", script]).arg(testbox_bin()).current_dir(project.path());
+    parsed(&Finished::of(&mut command).expect_code(1))
+}
+
+fn read_only_hierarchy() {
+    let script = "mount -o remount,bind,ro /sys/fs/cgroup/memory && exec \"$0\" doctor --json";
+    let report = unshared(&Project::new(), &["--mount"], script);
+    assert_eq!(report["missing"], serde_json::json!(["memory"]));
+    assert!(finding(&report, "memory")["text"].as_str().is_some_and(|text| text.contains("on a read-only mount")));
+    for wall in ["pids", "namespaces", "disk", "overlay"] {
+        assert_eq!(finding(&report, wall)["state"], "ok", "{wall}");
+    }
+}
+
+/// A user in a user namespace of its own, in which no further one may be made.
+fn no_user_namespaces() {
+    let project = Project::unprivileged();
+    let owner = fs_err::metadata(project.path()).expect("a folder").uid();
+    let inner = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" doctor --json";
+    let script = format!(
+        "exec setpriv --reuid {owner} --regid {owner} --clear-groups \
+         unshare --user --map-user={owner} --keep-caps sh -c '{inner}' \"$0\""
+    );
+    let report = unshared(&project, &["--mount"], &script);
+    let namespaces = finding(&report, "namespaces");
+    assert_eq!(namespaces["state"], "missing");
+    let because = namespaces["because"].to_string();
+    assert!(because.contains("/proc/sys/user/max_user_namespaces is 0"), "{because}");
+    assert!(namespaces["fix"].as_str().is_some_and(|fix| fix.contains("sysctl -w user.max_user_namespaces=")));
+    assert_eq!(finding(&report, "seccomp")["state"], "unknown");
+    assert!(report["conclusion"].as_str().is_some_and(|text| text.contains("no run is possible here")));
 }
 
 fn no_temporary_folder() {

@@ -13,7 +13,7 @@ const NAMESPACES: &str = "namespaces";
 pub(super) fn namespaces(ground: &mut Ground) -> Finding {
     let said = match Trial::of(&["/bin/true"]).run(ground) {
         Ok(said) => said,
-        Err(fault) => return Finding::failed(NAMESPACES, State::Missing, &fault).because(switches::suspects()),
+        Err(fault) => return switches::explain(Finding::failed(NAMESPACES, State::Missing, &fault)),
     };
     match (said.readback, said.payload) {
         (Some(readback), PayloadEnd::Exited { code: 0 }) => {

@@ -1,11 +1,15 @@
 //! Switches of the kernel that keep users from making namespaces: read only to explain a box that could not be built.
 
+use std::fmt;
 use std::path::Path;
 
-/// A switch, the value that forbids, and what to do.
+use super::super::finding::Finding;
+
+/// A switch, the value that forbids, what it means, and what to do.
 struct Switch {
     path: &'static str,
     forbids: &'static str,
+    means: &'static str,
     fix: &'static str,
 }
 
@@ -13,32 +17,46 @@ const SWITCHES: [Switch; 3] = [
     Switch {
         path: "proc/sys/kernel/unprivileged_userns_clone",
         forbids: "0",
-        fix: "only root may make user namespaces here: `sysctl -w kernel.unprivileged_userns_clone=1`",
+        means: "only root may make user namespaces",
+        fix: "as root `sysctl -w kernel.unprivileged_userns_clone=1`, or run testbox as root",
     },
     Switch {
         path: "proc/sys/user/max_user_namespaces",
         forbids: "0",
-        fix: "nobody may make user namespaces here: `sysctl -w user.max_user_namespaces=10000`",
+        means: "nobody may make user namespaces",
+        fix: "as root `sysctl -w user.max_user_namespaces=10000`",
     },
     Switch {
         path: "proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         forbids: "1",
-        fix: "AppArmor gives user namespaces of users no rights here: an AppArmor profile for testbox that allows \
-              `userns`, or `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`",
+        means: "AppArmor gives no rights to namespaces of a user whose program has no profile",
+        fix: "load an AppArmor profile for testbox that allows `userns`, or as root `sysctl -w \
+              kernel.apparmor_restrict_unprivileged_userns=0`, or run testbox as root",
     },
 ];
 
-/// The switches of this host that may be the reason.
-pub(super) fn suspects() -> Vec<String> {
-    below(Path::new("/"))
+/// The finding with the switches of this host that may be its reason, and what to do about them.
+pub(super) fn explain(finding: Finding) -> Finding {
+    let suspects = suspects(Path::new("/"));
+    if suspects.is_empty() {
+        return finding;
+    }
+    let fixes: Vec<&str> = suspects.iter().map(|switch| switch.fix).collect();
+    finding.because(suspects.iter().map(|switch| switch.to_string())).fix(fixes.join("; "))
 }
 
-fn below(root: &Path) -> Vec<String> {
-    let forbidding = SWITCHES.iter().filter(|switch| {
+fn suspects(root: &Path) -> Vec<&'static Switch> {
+    let forbids = |switch: &&Switch| {
         let value = fs_err::read_to_string(root.join(switch.path));
         value.is_ok_and(|value| value.trim() == switch.forbids)
-    });
-    forbidding.map(|switch| format!("/{} is {}: {}", switch.path, switch.forbids, switch.fix)).collect()
+    };
+    SWITCHES.iter().filter(forbids).collect()
+}
+
+impl fmt::Display for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{} is {}: {}", self.path, self.forbids, self.means)
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +75,7 @@ mod tests {
             fs_err::create_dir_all(path.parent().unwrap()).unwrap();
             fs_err::write(path, value).unwrap();
         }
-        let suspects = below(root.path());
+        let suspects: Vec<String> = suspects(root.path()).iter().map(|switch| switch.to_string()).collect();
         assert_eq!(suspects.len(), 1);
         assert!(suspects[0].contains("AppArmor"), "{suspects:?}");
     }
