@@ -7,6 +7,11 @@ use crate::sys;
 /// The first version of Landlock's interface with scopes (Linux 6.12).
 const FIRST_WITH_SCOPES: i64 = 6;
 
+/// The version of Landlock's interface that this kernel has; `None` if it has none or it is switched off.
+pub fn landlock_version() -> Option<i64> {
+    Some(sys::landlock_version()).filter(|version| *version > 0)
+}
+
 /// Can this kernel keep a box from the host's abstract unix sockets (`--net host`)? Where it cannot, reports must say so.
 pub fn scopes_abstract_sockets() -> bool {
     sys::landlock_version() >= FIRST_WITH_SCOPES

@@ -51,11 +51,6 @@ mod trail;
 
 pub use channel::Channel;
 pub use error::SandboxError;
-pub use landlock::scopes_abstract_sockets;
+pub use landlock::{landlock_version, scopes_abstract_sockets};
 pub use launch::{Launch, Running, Streams, launch, reap_children};
 pub use reaper::{Dismissed, Reaper};
-
-/// The version of Landlock that this kernel has; `None` if it has none or it is switched off.
-pub fn landlock_abi() -> Option<u32> {
-    sys::landlock_abi()
-}

@@ -183,21 +183,6 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<std::os::fd::OwnedFd> {
     Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
 }
 
-/// The version of Landlock that the kernel has (landlock_create_ruleset(2)); `None` if it has none or it is off.
-pub(crate) fn landlock_abi() -> Option<u32> {
-    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_uint = 1;
-    // SAFETY: with this flag the kernel takes no attributes: the pointer is null, the size 0, and nothing is created.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            std::ptr::null::<libc::c_void>(),
-            0usize,
-            LANDLOCK_CREATE_RULESET_VERSION,
-        )
-    };
-    u32::try_from(result).ok()
-}
-
 /// Sends `signal` to the caller's own unreaped child, as [`signal_child_group`] does to its group.
 pub(crate) fn signal_child(child: Pid, signal: i32) -> io::Result<()> {
     // SAFETY: kill takes plain numbers.
