@@ -6,6 +6,7 @@ mod cargo_parts;
 mod counts;
 pub(crate) mod dependencies;
 mod part;
+mod plugin;
 mod sample;
 mod shape;
 
@@ -30,7 +31,7 @@ pub(crate) struct Options {
 }
 
 /// The parts, in the order in which they run.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part { name: "fmt", about: "sources are formatted", run: cargo_parts::fmt },
     Part {
         name: "arrows",
@@ -45,6 +46,7 @@ const PARTS: [Part; 11] = [
     Part { name: "doc", about: "documentation without warnings", run: cargo_parts::doc },
     Part { name: "unit", about: "tests beside the code", run: cargo_parts::unit },
     Part { name: "sample", about: "the sample project under plain pytest; runaways refuse", run: sample::run },
+    Part { name: "plugin", about: "the pytest plugin under plain pytest", run: plugin::run },
     Part { name: "blackbox", about: "tests of the release binary", run: cargo_parts::blackbox },
 ];
 
