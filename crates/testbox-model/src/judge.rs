@@ -63,12 +63,33 @@ fn memory(record: &RunRecord) -> Option<Verdict> {
         (false, n) => format!("{n} processes killed by the kernel"),
     };
     let time = Duration::from_ms(record.duration_ms);
+    if !watchdog && spared(memory) {
+        return Some(memory_around(record, &killer));
+    }
     let summary = format!("the box used all of its {limit} ({}); {killer} after {time}", memory_detail(memory, record));
     let hint = format!(
         "run again with more, for example `--memory {}`, or look at the largest process above",
         suggest(limit.0.saturating_mul(2))
     );
     Some(verdict(VerdictKind::Memory, ExitCode::Memory, summary, Some(hint)))
+}
+
+/// The box's own limit was never met: the kernel killed for a group around it, or for the host.
+fn spared(memory: &MemoryEvidence) -> bool {
+    let below = memory.limit_bytes.zip(memory.peak_bytes).is_some_and(|(limit, peak)| peak < limit);
+    memory.limit_hits == 0 && below
+}
+
+fn memory_around(record: &RunRecord, killer: &str) -> Verdict {
+    let memory = &record.evidence.memory;
+    let limit = memory.limit_bytes.unwrap_or(Bytes(0));
+    let (detail, time) = (memory_detail(memory, record), Duration::from_ms(record.duration_ms));
+    let summary = format!(
+        "{killer} after {time} for memory, but not for the box's limit of {limit} ({detail}): what testbox runs in, or \
+         the host itself, had none left"
+    );
+    let hint = "give the job or container around testbox more memory, or the box less than that has: `--memory SIZE`";
+    verdict(VerdictKind::Memory, ExitCode::Memory, summary, Some(hint.to_owned()))
 }
 
 fn memory_detail(memory: &MemoryEvidence, record: &RunRecord) -> String {

@@ -156,6 +156,19 @@ fn a_memory_verdict_names_peak_limit_largest_process_and_time() {
 }
 
 #[test]
+fn a_kill_for_memory_below_the_boxs_limit_is_not_blamed_on_it() {
+    let mut record = record(ended(PayloadEnd::Signaled { signal: 9 }));
+    record.evidence.memory.oom_kills = 1;
+    record.evidence.memory.limit_bytes = Some(Bytes(1 << 30));
+    record.evidence.memory.peak_bytes = Some(Bytes(150 << 20));
+    let around = judge(&record);
+    assert_eq!((around.kind, around.exit_code), (VerdictKind::Memory, ExitCode::Memory));
+    assert!(around.summary.contains("not for the box's limit of 1.0 GiB (peak 150.0 MiB)"), "{}", around.summary);
+    record.evidence.memory.limit_hits = 1;
+    assert!(judge(&record).summary.starts_with("the box used all of its 1.0 GiB"));
+}
+
+#[test]
 fn a_limit_that_nobody_counts_is_not_denied() {
     let mut record = record(ended(PayloadEnd::Exited { code: 153 }));
     let hint = "from a shell 153 means that a command of its own died by SIGXFSZ (25)";

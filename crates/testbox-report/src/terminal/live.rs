@@ -16,7 +16,7 @@ pub(super) fn text(event: &RunEvent, style: Style) -> String {
         RunEvent::Stopping { cause, at_ms } => format!("{}; asking the command to end", reason(cause, *at_ms)),
         RunEvent::Killing { at_ms } => format!("it did not end in time; killing the whole box after {}", time(*at_ms)),
         RunEvent::OomKill { at_ms } => {
-            format!("the kernel killed a process of the box for its memory limit after {}", time(*at_ms))
+            format!("the kernel killed a process of the box for want of memory after {}", time(*at_ms))
         }
         RunEvent::Warning { text } => format!("{}: {}", paint("warning", Ink::Caution, style), one_line(text)),
     };

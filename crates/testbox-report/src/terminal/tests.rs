@@ -381,7 +381,7 @@ fn live_lines_explain_pauses_and_ends() {
 #[test]
 fn the_first_kill_for_memory_is_told_and_the_others_are_counted() {
     let kills = |terminal: &mut Terminal| (0..3).for_each(|_| terminal.on(&RunEvent::OomKill { at_ms: 3_200 }));
-    let line = "testbox: the kernel killed a process of the box for its memory limit after 3.2 s\n";
+    let line = "testbox: the kernel killed a process of the box for want of memory after 3.2 s\n";
     assert_eq!(shown(PLAIN, kills), line);
     assert_eq!(shown(VERBOSE, kills), line.repeat(3));
 }
