@@ -45,6 +45,29 @@ pub fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// Waits, as a sleep would.
+pub fn pause(time: Duration) {
+    wait_until(time, || false);
+}
+
+/// Processes whose command line holds this text, as `pid name`.
+pub fn processes_with(text: &str) -> Vec<String> {
+    let Ok(entries) = fs_err::read_dir("/proc") else { return Vec::new() };
+    let matching = entries.flatten().filter_map(|entry| {
+        let line = fs_err::read(entry.path().join("cmdline")).ok()?;
+        let name = fs_err::read_to_string(entry.path().join("comm")).ok()?;
+        let holds = String::from_utf8_lossy(&line).contains(text);
+        holds.then(|| format!("{} {}", entry.file_name().to_string_lossy(), name.trim()))
+    });
+    matching.collect()
+}
+
+/// The cgroups of the box whose testbox is or was this process.
+pub fn groups_of(pid: u32) -> Vec<String> {
+    let owned = |group: &String| group.rsplit('-').nth(1) == Some(pid.to_string().as_str());
+    cgroups(Path::new("/sys/fs/cgroup"), 0).into_iter().filter(owned).collect()
+}
+
 fn cgroups(folder: &Path, depth: usize) -> Vec<String> {
     let Ok(entries) = fs_err::read_dir(folder) else { return Vec::new() };
     let mut found = Vec::new();

@@ -13,12 +13,14 @@
 mod canary;
 mod host;
 mod need;
+mod outer;
 mod project;
 
 pub use canary::Canaries;
-pub use host::{Snapshot, leftovers, wait_until};
+pub use host::{Snapshot, groups_of, leftovers, pause, processes_with, wait_until};
 pub use need::Need;
-pub use project::{Finished, Project, testbox, testbox_bin, unprivileged};
+pub use outer::Outer;
+pub use project::{Finished, Project, starter, testbox, testbox_bin, unprivileged};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 

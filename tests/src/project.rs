@@ -9,7 +9,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The user that tests use where they must not be root (when they are).
-const ORDINARY_UID: u32 = 65_432;
+pub(crate) const ORDINARY_UID: u32 = 65_432;
+
+/// Where tests look for programs.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A project in a temporary folder.
 #[derive(Debug)]
@@ -44,12 +47,13 @@ pub fn testbox_bin() -> PathBuf {
 
 /// testbox with a clean environment: no `TESTBOX_*`, no active venv.
 pub fn testbox() -> Command {
-    let mut command = Command::new(testbox_bin());
-    command
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LANG", "C.UTF-8");
-    command.stdin(Stdio::null());
+    starter(&testbox_bin().to_string_lossy())
+}
+
+/// A program of the host that starts testbox: with the same clean environment.
+pub fn starter(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").stdin(Stdio::null());
     command
 }
 
@@ -89,6 +93,11 @@ impl Project {
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether testbox runs in it as an ordinary user.
+    pub(crate) fn is_of_a_user(&self) -> bool {
+        self.as_user
     }
 
     /// Writes a file, with its folders.
@@ -177,13 +186,7 @@ impl Default for Project {
 impl Finished {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Self {
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-        Self {
-            code: output.status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0)),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Self::from(command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
     /// Fails the test, with everything that was said, unless the exit code is this one.
@@ -198,5 +201,16 @@ impl Finished {
     pub fn expect_stderr(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "no `{text}` in stderr:\n{}", self.stderr);
         self
+    }
+}
+
+impl From<std::process::Output> for Finished {
+    fn from(output: std::process::Output) -> Self {
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        Self {
+            code: output.status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Ways out of the box: descriptors, mounts, terminals, control groups, sockets, devices, files, signals.
 
-use testbox_tests::{Canaries, Finished, Project, testbox_bin};
+use testbox_tests::{Canaries, Finished, Project, starter, testbox_bin};
 
 use crate::attack::{Answers, Attack};
 use crate::privileges::REACH;
@@ -12,7 +12,7 @@ pub(crate) fn r2_leaked_descriptors_do_not_reach_the_box() {
         os.dup2(os.open(path, os.O_RDONLY), number, inheritable=True)\n\
         os.dup2(os.memfd_create('leak', 0), 34, inheritable=True)\n\
         os.execv(sys.argv[1], sys.argv[1:])\n";
-    let mut command = std::process::Command::new("/usr/bin/python3");
+    let mut command = starter("/usr/bin/python3");
     command
         .args(["-c", leak])
         .arg(testbox_bin())
@@ -82,9 +82,9 @@ pub(crate) fn r4_nothing_is_typed_into_a_terminal() {
 #[track_caller]
 fn on_a_terminal(attack: &Attack) -> Answers {
     let driver = "import os, pty, sys\nstatus = pty.spawn(sys.argv[1:])\nsys.exit(os.waitstatus_to_exitcode(status))";
-    let mut command = std::process::Command::new("/usr/bin/python3");
+    let mut command = starter("/usr/bin/python3");
     command.args(["-c", driver]).arg(testbox_bin()).arg("run").args(attack.arguments());
-    let finished = Finished::of(command.current_dir(attack.project.path()).stdin(std::process::Stdio::null()));
+    let finished = Finished::of(command.current_dir(attack.project.path()));
     attack.canaries.assert_unharmed();
     Answers::of(finished)
 }

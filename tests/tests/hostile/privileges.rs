@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use testbox_tests::{Canaries, Finished, Project, testbox_bin};
+use testbox_tests::{Canaries, Finished, Project, starter, testbox_bin};
 
 use crate::attack::{Answers, Attack};
 
@@ -44,7 +44,7 @@ pub(crate) fn r1_a_binary_that_others_may_write_runs_as_a_sealed_copy() {
     fs_err::copy(testbox_bin(), &own).expect("a copy");
     fs_err::set_permissions(&own, PermissionsExt::from_mode(0o777)).expect("chmod");
     let script = "echo up; read end; for p in /proc/[0-9]*; do (: >> $p/exe) 2>/dev/null; done; exit 0";
-    let mut command = Command::new(&own);
+    let mut command = starter(&own.to_string_lossy());
     command.args(["run", "-q", "--", "/bin/sh", "-c", script]).current_dir(project.path());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("testbox");
     let mut line = String::new();
