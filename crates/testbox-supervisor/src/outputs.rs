@@ -46,6 +46,9 @@ impl Caps {
 /// name of a folder stands for all that is in it. Files get the owner of the folder they come into.
 pub fn carry_out(upper: BorrowedFd<'_>, project: BorrowedFd<'_>, globs: &[String], caps: Caps) -> CarryOut {
     let mut log = Log::default();
+    if walk::is_empty(upper) {
+        return log.finish();
+    }
     let globs = compile(globs, &mut log);
     if !globs.is_empty() {
         let project = Project::new(project);

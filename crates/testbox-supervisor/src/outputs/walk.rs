@@ -18,6 +18,12 @@ const DEPTH: usize = 64;
 /// Entries looked at.
 const ENTRIES: u64 = 1_000_000;
 
+/// Is nothing in the folder? If it cannot be read, the walk says why.
+pub(super) fn is_empty(folder: BorrowedFd<'_>) -> bool {
+    let names = Dir::read_from(folder).map(|entries| entries.flatten());
+    names.is_ok_and(|mut names| names.all(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")))
+}
+
 pub(super) struct Walk<'a> {
     globs: &'a GlobSet,
     project: &'a Project<'a>,
