@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::host::Host;
@@ -87,7 +87,8 @@ fn straight(host: &Host, path: &Path) -> Option<Result<Walked, WalkError>> {
     match look_up(host, &clean) {
         Ok(metadata) => Some(Ok(Walked { path: clean, links: Vec::new(), metadata })),
         Err(Errno::NOENT) => {
-            let parent = look_up(host, clean.parent()?);
+            // No link was met before the first missing component; most often that is the last one.
+            let parent = rustix::fs::access(host.at(clean.parent()?), Access::EXISTS);
             parent.is_ok().then(|| Err(WalkError::Missing { missing: clean, links: Vec::new() }))
         }
         Err(_) => None,
