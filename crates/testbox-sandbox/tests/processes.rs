@@ -1,7 +1,7 @@
 //! Sealing and the reaper, with real processes: the test starts itself again in the role that its first argument names,
 //! because testbox forks only while it has one thread.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test program")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a test program")]
 
 use std::fs::Permissions;
 use std::io::Read;
