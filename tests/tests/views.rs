@@ -33,6 +33,12 @@ fn main() {
         case("descriptors that the caller leaked do not arrive", BOX, leaked_descriptors),
         case("loopback works, and nothing else is reachable", PYTHON, network),
         case("--net host reaches the host's loopback, and every report says so", PYTHON, host_network),
+        case(
+            "with --net host abstract sockets of the host are out of reach, or the report warns",
+            PYTHON,
+            abstract_sockets,
+        ),
+        case("testbox's binary cannot be written, not even by its owner through /proc", BOX, own_binary),
         case("AF_UNIX, flock, semaphores, ptys and shared memory work", PYTHON, what_tests_need),
         case("stdin reaches the command", BOX, stdin),
         case("--cwd works as if started there", BOX, cwd),
@@ -330,6 +336,49 @@ fn host_network() {
     let report = project.report();
     let network = report["walls"].as_array().and_then(|walls| walls.iter().find(|wall| wall["wall"] == "network"));
     assert_eq!(network.expect("the wall")["state"], "off");
+}
+
+const REACH_ABSTRACT: &str = "\
+import socket, sys
+try: socket.socket(socket.AF_UNIX).connect(chr(0) + sys.argv[1]); print('reached')
+except OSError as e: print(e.strerror)
+";
+
+fn abstract_sockets() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("testbox-views-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a name");
+    let _host = std::os::unix::net::UnixListener::bind_addr(&address).expect("an abstract socket of the host");
+    let project = Project::new();
+    let reached =
+        |net| project.run(&["--net", net, "--", "python3", "-c", REACH_ABSTRACT, &name]).expect_code(0).stdout;
+    assert_eq!(reached("none").trim(), "Connection refused");
+    let seen = reached("host");
+    let report = project.report();
+    let network = report["walls"].as_array().and_then(|walls| walls.iter().find(|wall| wall["wall"] == "network"));
+    let note = network.expect("the wall")["note"].as_str().unwrap_or_default().to_owned();
+    if note.contains("out of reach") {
+        assert_eq!(seen.trim(), "Operation not permitted");
+    } else {
+        assert!(note.contains("this kernel cannot scope them"), "{note}");
+    }
+}
+
+fn own_binary() {
+    // A binary that its user could write to: as a build folder or `~/.cargo/bin` holds it.
+    let (folder, project) = (tempfile::tempdir().expect("a folder"), Project::new());
+    let copy = folder.path().join("testbox");
+    fs_err::copy(testbox_tests::testbox_bin(), &copy).expect("a copy");
+    for path in [folder.path(), &copy] {
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("its mode");
+    }
+    let before = fs_err::read(&copy).expect("its bytes");
+    let script = "for exe in /proc/[0-9]*/exe; do ( : >> $exe ) 2>/dev/null && echo opened $exe; done; true";
+    let mut command = testbox_tests::starter(&copy.to_string_lossy());
+    command.current_dir(project.path()).args(["run", "--", "sh", "-c", script]);
+    let finished = Finished::of(&mut command).expect_code(0);
+    assert!(!finished.stdout.contains("opened"), "{}", finished.stdout);
+    assert!(fs_err::read(&copy).expect("its bytes") == before);
 }
 
 const NEEDS: &str = "\
