@@ -47,6 +47,7 @@ fn main() {
         case("forged_frames_end_no_run_and_acquit_nobody", needs, forged_frames_end_no_run_and_acquit_nobody),
         case("no_plugin_leaves_the_command_untouched", needs, no_plugin_leaves_the_command_untouched),
         case("pytest_s_own_ends_pass", needs, pytest_s_own_ends_pass),
+        case("a_waiting_box_uses_no_cpu", needs, a_waiting_box_uses_no_cpu),
     ])
 }
 
@@ -182,5 +183,17 @@ fn pytest_s_own_ends_pass() {
         [(["--version"], 0), (["--help"], 0), (["--collect-only"], 0), (["--deselect=test_x.py"], 5), (["--bogus"], 4)]
     {
         pytest(&project, &[], &arguments).expect_code(code);
+    }
+}
+
+/// The init once spun after it had closed its own descriptor of signals together with the plugin's socket.
+fn a_waiting_box_uses_no_cpu() {
+    let project = Project::new();
+    project.write("test_x.py", "import time\ndef test_x(): time.sleep(3)\n");
+    for command in [&["sleep", "3"][..], &["python", "-m", "pytest", "-q"]] {
+        project.run(&[&["--"], command].concat()).expect_code(0);
+        let report = project.report();
+        let used = report["evidence"]["cpu"]["used_ms"].as_u64();
+        assert!(used.is_some_and(|used| used < 1500), "{command:?}: {used:?} ms of CPU in 3 s of waiting");
     }
 }

@@ -55,6 +55,7 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
             env,
             cwd: project.cwd.clone(),
             tty: plan.terminal.tty,
+            terminal_size: None,
         },
         identity,
         skeleton: skeleton::entries(&image.skeleton, generated, &mounts),

@@ -72,6 +72,8 @@ pub struct Process {
     pub cwd: PathBuf,
     /// It gets a pseudo terminal.
     pub tty: bool,
+    /// Rows and columns that this terminal starts with; its starter knows them.
+    pub terminal_size: Option<(u16, u16)>,
     /// testbox's pytest plugin is part of it, and its socket has to be passed.
     pub plugin: bool,
 }

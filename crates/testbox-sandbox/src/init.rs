@@ -46,7 +46,7 @@ impl Init {
         if self.net == Net::None {
             loopback::bring_up()?;
         }
-        let terminal = self.payload.tty.then(payload::open_terminal).transpose()?;
+        let terminal = self.payload.terminal()?;
         self.pass_descriptors(channel, terminal.as_ref().map(|(master, _)| master))?;
         let signals = child_signals().at(SetupStep::Fork, fork)?;
         let slave = terminal.map(|(master, slave)| {
@@ -58,7 +58,7 @@ impl Init {
             Fork::Parent(payload) => {
                 drop(slave);
                 // The plugin's socket ends with the command, not with the init.
-                sys::close_from(self.channel + 1).at(SetupStep::Fork, fork)?;
+                drop(self.payload.plugin_socket().at(SetupStep::Fork, fork)?);
                 payload::drop_capabilities().at(SetupStep::Privileges, || "drop the init's capabilities".to_owned())?;
                 watch(payload, channel, &signals).at(SetupStep::Fork, || "watch the command".to_owned())
             }
@@ -124,6 +124,9 @@ fn watch(payload: Pid, channel: &Channel, signals: &SignalFd) -> io::Result<()> 
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
+        }
+        if fds[0].revents().intersects(PollFlags::NVAL | PollFlags::ERR) {
+            return Err(io::Error::other("the descriptor of signals is gone"));
         }
         while let Ok(Some(_)) = signals.read_signal() {}
         if fds[1].revents().is_empty() {

@@ -38,7 +38,7 @@ pub(crate) struct Payload {
     filters: Vec<Vec<sock_filter>>,
     channel: i32,
     plugin: Option<i32>,
-    pub(crate) tty: bool,
+    tty: bool,
 }
 
 impl Payload {
@@ -56,14 +56,24 @@ impl Payload {
         }
     }
 
+    /// Its terminal, if it gets one: master and slave.
+    pub(crate) fn terminal(&self) -> Result<Option<(OwnedFd, OwnedFd)>, StepFailure> {
+        self.tty.then(|| open_terminal(self.process.terminal_size)).transpose()
+    }
+
+    /// The init's copy of the plugin's socket.
+    pub(crate) fn plugin_socket(&self) -> io::Result<Option<OwnedFd>> {
+        self.plugin.map(sys::adopt).transpose()
+    }
+
     /// The lowest descriptor that nobody needs.
     pub(crate) fn first_free(&self) -> i32 {
         self.plugin.unwrap_or(self.channel) + 1
     }
 }
 
-/// A pseudo terminal of the box's own devpts: master and slave.
-pub(crate) fn open_terminal() -> Result<(OwnedFd, OwnedFd), StepFailure> {
+/// A pseudo terminal of the box's own devpts, of this size in rows and columns: master and slave.
+fn open_terminal(size: Option<(u16, u16)>) -> Result<(OwnedFd, OwnedFd), StepFailure> {
     let describe = || "open /dev/ptmx in the box".to_owned();
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = rustix::pty::openpt(flags).at(SetupStep::Pty, describe)?;
@@ -72,6 +82,11 @@ pub(crate) fn open_terminal() -> Result<(OwnedFd, OwnedFd), StepFailure> {
     let name = rustix::pty::ptsname(&master, Vec::new()).at(SetupStep::Pty, describe)?;
     let slave = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
         .at(SetupStep::Pty, || format!("open {}", name.to_string_lossy()))?;
+    if let Some((ws_row, ws_col)) = size {
+        let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&slave, size)
+            .at(SetupStep::Pty, || format!("set {ws_row} rows, {ws_col} columns"))?;
+    }
     Ok((master, slave))
 }
 

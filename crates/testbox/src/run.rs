@@ -34,7 +34,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         return describe(&plan);
     }
     let host = Host::current();
-    let bundle = testbox_bundle::build(&plan, &host).or_fault()?;
+    let mut bundle = testbox_bundle::build(&plan, &host).or_fault()?;
+    bundle.process.terminal_size = terminal_size();
     let owner = project_owner(&plan, &host)?;
     let reports = ReportDir::open(&plan.reports.dir.value, owner).or_fault()?;
     let run = Run { plan: &plan, bundle: &bundle, terminal: saved_terminal(&plan)? };
@@ -64,6 +65,12 @@ fn saved_terminal(plan: &RunPlan) -> Result<Option<SavedTerminal>, Box<Fault>> {
     (plan.terminal.tty && stdin.is_terminal()).then(|| SavedTerminal::of(stdin.as_fd()).or_fault()).transpose()
 }
 
+/// Rows and columns of the user's terminal, so that the command never sees another size.
+fn terminal_size() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdin()).ok()?;
+    (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
+}
+
 /// One run, everything resolved.
 struct Run<'a> {
     plan: &'a RunPlan,
@@ -80,6 +87,8 @@ struct Ended {
     warnings: Vec<String>,
     /// Goes away while the reports are written.
     _reaper: Option<Dismissed>,
+    /// Held back until the report is written: an impatient Ctrl-C does not lose it.
+    signals: Signals,
 }
 
 impl Run<'_> {
@@ -102,7 +111,9 @@ impl Run<'_> {
             warnings,
         };
         let verdict = judge(&record);
-        report(&record, &verdict, &mut reports, &mut terminal)
+        let written = reports.write(&record, &verdict);
+        ended.signals.dismiss();
+        report(&record, &verdict, written, &mut terminal)
     }
 
     /// Builds the box, supervises it until all of it is gone, and carries its outputs out.
@@ -122,7 +133,7 @@ impl Run<'_> {
         let reaper = boxed.end()?;
         let (carried_out, mut warnings) = upper.map(|upper| self.carry_out(&upper)).transpose()?.unwrap_or_default();
         warnings.extend(self.planted());
-        Ok(Ended { outcome, walls, box_id, carried_out, warnings, _reaper: reaper })
+        Ok(Ended { outcome, walls, box_id, carried_out, warnings, _reaper: reaper, signals })
     }
 
     /// What the user must know before the run although it does not hinder it.
@@ -218,10 +229,9 @@ impl Run<'_> {
 }
 
 /// Tells the verdict everywhere. A report that cannot be written is testbox's fault, and the results go to stdout.
-fn report(record: &RunRecord, verdict: &Verdict, reports: &mut ReportDir, terminal: &mut Terminal) -> Outcome {
+fn report(record: &RunRecord, verdict: &Verdict, written: Result<(), ReportError>, terminal: &mut Terminal) -> Outcome {
     let plan = &record.plan;
     let json = || testbox_report::json_text(record, verdict).map_err(|error| fault::of(&error, None));
-    let written = reports.write(record, verdict);
     let path = shown(&plan.project, &plan.reports.dir.value);
     terminal.verdict(record, verdict, written.is_ok().then_some(path.as_path()));
     if plan.reports.json_to_stdout || written.is_err() {
