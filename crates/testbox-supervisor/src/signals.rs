@@ -46,6 +46,11 @@ impl Signals {
         self.before.thread_set_mask().map_err(|source| failed("restore the mask", source))
     }
 
+    /// The run is over and told: what arrived meanwhile, as a third Ctrl-C, has nothing left to end.
+    pub fn dismiss(self) {
+        while self.next().is_some() {}
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.as_fd()
     }
