@@ -4,6 +4,7 @@ mod pytest;
 
 use crate::{
     Bytes, Duration, ExitCode, MemoryEvidence, PayloadEnd, RunRecord, SetupStep, Stop, StopCause, Verdict, VerdictKind,
+    WallState,
 };
 
 const SIGXFSZ: u8 = 25;
@@ -179,10 +180,11 @@ fn pids_verdict(record: &RunRecord, tail: &str) -> Verdict {
     let pids = &record.evidence.pids;
     let limit = pids.limit.unwrap_or(record.plan.limits.pids.value);
     let forks = match pids.refused_forks {
-        1 => "1 fork".to_owned(),
-        n => format!("{n} forks"),
+        0 => "",
+        1 => " (1 fork refused by the kernel)",
+        n => &format!(" ({n} forks refused by the kernel)"),
     };
-    let summary = format!("the box reached its {limit} processes and threads ({forks} refused by the kernel){tail}");
+    let summary = format!("the box reached its {limit} processes and threads{forks}{tail}");
     let hint = format!("if it needs so many, `--pids {}`", limit.saturating_mul(4));
     verdict(VerdictKind::Pids, ExitCode::Pids, summary, Some(hint))
 }
@@ -211,9 +213,10 @@ fn own_end(record: &RunRecord) -> Verdict {
 /// A shell says 128 + N for a command of its own that died by signal N. Nobody counts what the file size limit refuses.
 fn failed(record: &RunRecord, code: u8) -> Verdict {
     let fsize = record.plan.limits.fsize_bytes.value;
+    let seen = if record.walls.iter().any(|wall| wall.state == WallState::Degraded) { "was seen to be" } else { "was" };
     let limits = match fsize {
-        None => "no limit was reached".to_owned(),
-        Some(limit) => format!("no limit but perhaps that of {limit} for one file (`--fsize`) was reached"),
+        None => format!("no limit {seen} reached"),
+        Some(limit) => format!("no limit but perhaps that of {limit} for one file (`--fsize`) {seen} reached"),
     };
     let by_signal = (129..=159).contains(&code).then(|| signal_name(code - 128));
     let hint = by_signal.map(|name| format!("from a shell {code} means that a command of its own died by {name}"));

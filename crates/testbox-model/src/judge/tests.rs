@@ -169,11 +169,23 @@ fn a_kill_for_memory_below_the_boxs_limit_is_not_blamed_on_it() {
 }
 
 #[test]
+fn forks_are_counted_only_where_somebody_counts_them() {
+    let mut record = record(stopped_by(StopCause::ForkStorm));
+    let summary = |record: &RunRecord| judge(record).summary;
+    assert!(summary(&record).starts_with("the box reached its 512 processes and threads; it went on"));
+    record.evidence.pids.refused_forks = 1;
+    assert!(summary(&record).contains("threads (1 fork refused by the kernel); it went on"));
+}
+
+#[test]
 fn a_limit_that_nobody_counts_is_not_denied() {
     let mut record = record(ended(PayloadEnd::Exited { code: 153 }));
     let hint = "from a shell 153 means that a command of its own died by SIGXFSZ (25)";
     assert_eq!(judge(&record).summary, "the command exited with 153; no limit was reached");
     assert_eq!(judge(&record).hint.as_deref(), Some(hint));
+    record.walls = vec![WallReport::degraded(Wall::Pids, "RLIMIT_NPROC")];
+    assert_eq!(judge(&record).summary, "the command exited with 153; no limit was seen to be reached");
+    record.walls.clear();
     record.plan.limits.fsize_bytes = set(Some(Bytes(1 << 20)));
     assert!(
         judge(&record).summary.ends_with("no limit but perhaps that of 1.0 MiB for one file (`--fsize`) was reached")

@@ -24,6 +24,8 @@ pub(super) fn met_limits(record: &RunRecord, verdict: VerdictKind) -> Vec<String
     if evidence.pids.refused_forks > 0 && verdict != VerdictKind::Pids {
         let forks = count(evidence.pids.refused_forks as usize, "fork was", "forks were");
         met.push(format!("{forks} refused at the limit of {} processes and threads", record.plan.limits.pids.value));
+    } else if evidence.pids.peak >= Some(record.plan.limits.pids.value) && verdict != VerdictKind::Pids {
+        met.push(format!("all of the {} processes and threads were in use", record.plan.limits.pids.value));
     }
     if verdict != VerdictKind::Disk {
         let full = evidence.disk.iter().filter(|disk| disk.full);
