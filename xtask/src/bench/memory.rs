@@ -103,7 +103,7 @@ fn look(pid: u32) -> Seen {
             |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default();
         let name = field("Name:");
         let resident: u64 = field("VmRSS:").split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-        if !PAYLOAD.contains(&name) {
+        if resident > 0 && !PAYLOAD.contains(&name) {
             seen.resident_kib += resident;
             seen.parts.push(format!("{name} {:.1}", resident as f64 / 1024.0));
         }

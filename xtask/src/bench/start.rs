@@ -21,7 +21,7 @@ pub(crate) fn measure(place: &Place<'_>, effort: Effort) -> Result<Vec<Line>, Er
     for (user, who) in Place::users() {
         let project = place.project(&format!("start-{}", who.replace(' ', "-")), user)?;
         let testbox = place.testbox(user, &project)?;
-        let bundle = Bundle::export(place, &testbox, user, &project)?;
+        let bundle = Bundle::export(place, &testbox, (user, who), &project)?;
         let mut programs: Vec<Run<'_>> = vec![
             Box::new(|| testbox_true(place, &testbox, user, &project).timed()),
             Box::new(|| bundle.bubblewrap(place, user, &project).timed()),
@@ -84,8 +84,8 @@ struct Mount {
 }
 
 impl Bundle {
-    fn export(place: &Place<'_>, testbox: &Testbox, user: User, project: &Path) -> Result<Self, Error> {
-        let dir = project.join("bundle");
+    fn export(place: &Place<'_>, testbox: &Testbox, (user, who): (User, &str), project: &Path) -> Result<Self, Error> {
+        let dir = place.project(&format!("{}-bundle", who.replace(' ', "-")), user)?.join("bundle");
         place
             .program(user, &testbox.binary)
             .args(["bundle", "-o"])
@@ -137,15 +137,16 @@ impl Mount {
         })
     }
 
-    /// Flags of bubblewrap for the same mount; file systems that it mounts by itself (/dev's, /sys) are left to `--dev`.
+    /// Flags of bubblewrap for the same mount; devices and devpts come with its `--dev`.
     fn for_bubblewrap(&self) -> Vec<&str> {
         let below = |dir: &str| self.destination.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
         match self.kind.as_str() {
             "proc" => vec!["--proc", &self.destination],
             "tmpfs" if self.destination == "/dev" => vec!["--dev", "/dev"],
-            "tmpfs" => vec!["--tmpfs", &self.destination],
-            "overlay" => vec!["--tmpfs", &self.destination],
-            "bind" | "none" if below("/dev") || below("/proc") || below("/sys") => vec![],
+            "tmpfs" | "overlay" => vec!["--tmpfs", &self.destination],
+            "mqueue" => vec!["--mqueue", &self.destination],
+            "sysfs" => vec!["--ro-bind", "/sys", &self.destination],
+            "bind" | "none" if below("/dev") || below("/proc") => vec![],
             "bind" | "none" if Path::new(&self.source).is_absolute() => {
                 let flag = if self.read_only { "--ro-bind" } else { "--bind" };
                 vec![flag, &self.source, &self.destination]
