@@ -22,15 +22,25 @@ pub(crate) fn fmt(context: &Context<'_>) -> Result<Outcome, Error> {
 
 /// Lints in all targets of all packages.
 pub(crate) fn clippy(context: &Context<'_>) -> Result<Outcome, Error> {
-    let program =
-        cargo().args(["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    let program = cargo().args([
+        "clippy",
+        "--quiet",
+        "--keep-going",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]);
     one_test(context, "clippy", program)
 }
 
 /// Documentation.
 pub(crate) fn doc(context: &Context<'_>) -> Result<Outcome, Error> {
-    let program =
-        cargo().args(["doc", "--quiet", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    let program = cargo()
+        .args(["doc", "--quiet", "--keep-going", "--locked", "--workspace", "--no-deps"])
+        .env("RUSTDOCFLAGS", "-D warnings");
     one_test(context, "doc", program)
 }
 
