@@ -8,6 +8,14 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 pub(crate) struct List {
     pub(crate) project: Vec<Project>,
+    pub(crate) everyday: Everyday,
+}
+
+/// The suite of everyday things.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Everyday {
+    /// Tests that come out differently in a box, as they should.
+    pub(crate) differs: Vec<Exception>,
 }
 
 /// One project.
@@ -37,7 +45,8 @@ impl List {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("twin/projects.toml");
         let text = fs_err::read_to_string(path).expect("the list of projects");
         let list: Self = toml::from_str(&text).expect("the list of projects as TOML");
-        for exception in list.project.iter().flat_map(|project| project.deselect.iter().chain(&project.differs)) {
+        let of_projects = list.project.iter().flat_map(|project| project.deselect.iter().chain(&project.differs));
+        for exception in of_projects.chain(&list.everyday.differs) {
             assert!(exception.reason.len() > 10, "{} needs a reason", exception.id);
         }
         list

@@ -24,15 +24,20 @@ impl Outcomes {
         Some(serde_json::from_str(&text).expect("the plugin's JSON"))
     }
 
-    /// Every phase that did not come out the same here and there, one line each, without those that are excused.
-    pub(crate) fn differences(&self, boxed: &Self, excused: impl Fn(&str) -> bool) -> Vec<String> {
+    /// How many tests passed.
+    pub(crate) fn passed(&self) -> usize {
+        self.lines.iter().filter(|(phase, outcome, ..)| phase == "call" && outcome == "passed").count()
+    }
+
+    /// Every phase that did not come out the same here and there: node id, and one line of text.
+    pub(crate) fn differences(&self, boxed: &Self) -> Vec<(String, String)> {
         let (here, there) = (self.counted(), boxed.counted());
-        let only = |word: &str, these: &Counted<'_>, others: &Counted<'_>| -> Vec<String> {
+        let only = |word: &str, these: &Counted<'_>, others: &Counted<'_>| -> Vec<(String, String)> {
             let missing = these.iter().filter(|(key, (count, _))| others.get(key).is_none_or(|(n, _)| n != count));
-            let missing = missing.filter(|((id, _, _), _)| !excused(id));
-            missing
-                .map(|((id, phase, outcome), (n, why))| format!("{word} {n}x: {id} {phase} {outcome} {why}"))
-                .collect()
+            let line = |((id, phase, outcome), (n, why)): (&(&str, &str, &str), &(usize, &str))| {
+                ((*id).to_owned(), format!("{word} {n}x: {id} {phase} {outcome} {why}"))
+            };
+            missing.map(line).collect()
         };
         let mut differences = only("plain", &here, &there);
         differences.extend(only("boxed", &there, &here));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::list::{Exception, Project};
+use super::list::{Exception, List, Project};
 use super::places::Places;
 
 /// A suite that is run twice.
@@ -41,7 +41,7 @@ impl Suite {
             sources: Path::new(env!("CARGO_MANIFEST_DIR")).join("twin/everyday"),
             venv: std::env::var_os("TESTBOX_TEST_VENV").expect("TESTBOX_TEST_VENV").into(),
             arguments: common(),
-            differs: Vec::new(),
+            differs: List::read().everyday.differs,
         }
     }
 }
