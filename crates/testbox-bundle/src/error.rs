@@ -129,6 +129,14 @@ pub enum BundleError {
         /// The folder.
         dir: PathBuf,
     },
+    /// The folder of an export lies in the project, whose view would hold itself.
+    #[error("cannot export to `{}`: it lies in the project `{}`", .dir.display(), .project.display())]
+    ExportInside {
+        /// The folder.
+        dir: PathBuf,
+        /// The project.
+        project: PathBuf,
+    },
     /// The folder's path cannot be used in mount options.
     #[error("cannot export to `{}`: its path is not UTF-8 or holds one of `,`, `:`, `\\`", .dir.display())]
     ExportPath {
@@ -176,7 +184,8 @@ impl BundleError {
             Self::ExportNotEmpty { dir } => {
                 Some(format!("choose another folder, or remove it: `rm -r {}`", dir.display()))
             }
-            Self::ExportPath { .. } => Some("choose a folder with a plain path, like `./bundle`".to_owned()),
+            Self::ExportInside { .. } => Some("choose a folder outside of it, like `-o /tmp/bundle`".to_owned()),
+            Self::ExportPath { .. } => Some("choose a folder with a plain path, like `/tmp/bundle`".to_owned()),
             _ => None,
         }
     }

@@ -18,10 +18,11 @@ use crate::{etc, seccomp, skeleton};
 /// Writes `dir/config.json`, `dir/rootfs` and `dir/scratch`. All or nothing: the folder appears when it is complete.
 ///
 /// # Errors
-/// The folder exists and is not empty, its path cannot stand in mount options, an argument or variable is not UTF-8,
+/// The folder lies in the project or exists and is not empty, its path cannot stand in mount options, an argument or variable is not UTF-8,
 /// or a file cannot be written.
 pub fn export(bundle: &Bundle, dir: &Path) -> Result<(), BundleError> {
     let target = target(dir)?;
+    refuse_inside_view(bundle, &target)?;
     let partial = partial_name(&target);
     let written = write(bundle, &partial, &target)
         .and_then(|()| fs::rename(&partial, &target).map_err(failed("move the finished bundle to", &target)));
@@ -48,6 +49,16 @@ fn target(dir: &Path) -> Result<PathBuf, BundleError> {
         entries => entries.map_err(failed("list", &target))?.count(),
     };
     if names == 0 { Ok(target) } else { Err(BundleError::ExportNotEmpty { dir: target }) }
+}
+
+/// The written layer of an overlay may not lie below what it covers.
+fn refuse_inside_view(bundle: &Bundle, target: &Path) -> Result<(), BundleError> {
+    let lowers = bundle.mounts.iter().filter_map(|mount| match &mount.source {
+        Source::View { lower, .. } => Some(lower),
+        _ => None,
+    });
+    let around = lowers.into_iter().find(|lower| target.starts_with(lower));
+    around.map_or(Ok(()), |lower| Err(BundleError::ExportInside { dir: target.to_owned(), project: lower.clone() }))
 }
 
 fn partial_name(target: &Path) -> PathBuf {
