@@ -218,10 +218,25 @@ fn guess_duration(text: &str) -> Option<String> {
         Some(_) => return Some("365d".to_owned()),
         None => {}
     }
+    if let Some(guess) = with_last_unit(text.trim()) {
+        return Some(guess);
+    }
     let number: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
-    number.parse::<f64>().ok().filter(|n| *n > 0.0 && !text.starts_with('-'))?;
+    number.parse::<f64>().ok().filter(|n| *n > 0.0 && text.contains(number.as_str()) && !text.starts_with('-'))?;
     let unit = text.chars().find(|c| c.is_ascii_alphabetic()).map_or('s', |c| c.to_ascii_lowercase());
     let guess = "smhd".contains(unit).then(|| format!("{number}{unit}"))?;
+    parse_duration(&guess).filter(|ms| (1..=MAX_DURATION_MS).contains(ms)).map(|_| guess)
+}
+
+/// `1h30` lacks the unit of its last number: the next smaller one; `90` are seconds.
+fn with_last_unit(text: &str) -> Option<String> {
+    text.chars().next_back().filter(char::is_ascii_digit)?;
+    let unit = match text.chars().rfind(char::is_ascii_alphabetic) {
+        Some('d') => "h",
+        Some('h') => "m",
+        _ => "s",
+    };
+    let guess = format!("{text}{unit}");
     parse_duration(&guess).filter(|ms| (1..=MAX_DURATION_MS).contains(ms)).map(|_| guess)
 }
 
@@ -265,7 +280,13 @@ mod tests {
 
     #[test]
     fn a_guess_is_itself_accepted() {
-        for (wrong, guess) in [("0s", Some("1s")), ("9000d", Some("365d")), ("90000000000000000000", None)] {
+        for (wrong, guess) in [
+            ("0s", Some("1s")),
+            ("9000d", Some("365d")),
+            ("1h30", Some("1h30m")),
+            ("1h 30 x", None),
+            ("90000000000000000000", None),
+        ] {
             assert_eq!(wrong.parse::<Duration>().unwrap_err().nearest.as_deref(), guess, "{wrong}");
         }
         for (wrong, guess) in [("200%", Some("100%")), ("99999999999T", None), ("0%", None)] {
