@@ -26,6 +26,7 @@ fn main() {
         case("a dry run starts nothing and writes nothing", &[], dry_run_writes_nothing),
         case("a dry run as JSON is one JSON document", &[], dry_run_json),
         case("the version is printed", &[], version),
+        case("a bundle is written once, and never into the project", &[], bundle),
     ]);
 }
 
@@ -122,6 +123,7 @@ fn wrong_values() {
         ("--output-limit", "8megs", &["did you mean `8M`?"]),
         ("--fsize", "nonne", &["did you mean `none`?"]),
         ("--timeout", "90", &["1h30m", "did you mean `90s`?"]),
+        ("--timeout", "1h30", &["did you mean `1h30m`?"]),
         ("--timeout", "0s", &["1ms", "365d"]),
         ("--timeout", "9000d", &["365d", "did you mean `365d`?"]),
         ("--idle-timeout", "1 hour", &["did you mean `1h`?"]),
@@ -292,4 +294,23 @@ fn dry_run_json() {
 fn version() {
     let text = said(&["--version"]).expect_code(0).stdout;
     assert!(text.starts_with("testbox "), "{text}");
+}
+
+fn bundle() {
+    let (project, place) = (Project::new(), Project::new());
+    let write = |dir: &std::path::Path| {
+        let mut command = testbox();
+        command.current_dir(project.path()).args(["bundle", "-o"]).arg(dir).args(["--", "true"]);
+        Finished::of(&mut command)
+    };
+    let inside = write(std::path::Path::new("out")).expect_code(125);
+    for word in ["out", "lies in the project", "outside of it"] {
+        assert!(inside.stderr.contains(word), "no `{word}` in {}", inside.stderr);
+    }
+    assert_eq!(fs_err::read_dir(project.path()).expect("the project").count(), 0, "nothing is left of the attempt");
+    let dir = place.path().join("bundle");
+    let written = write(&dir).expect_code(0);
+    assert_eq!(written.stdout.trim(), dir.join("config.json").to_string_lossy());
+    assert!(dir.join("rootfs/etc/passwd").exists());
+    write(&dir).expect_code(125).expect_stderr("not an empty folder");
 }
