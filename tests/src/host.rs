@@ -14,9 +14,11 @@ impl Snapshot {
         Self(leftovers().into_iter().collect())
     }
 
-    /// What is there now, after two seconds at most, and was not there then.
+    /// What is there now, after two seconds at most, and was not there then. Runs that somebody else started and that
+    /// go on are no leftovers.
     pub fn left(&self) -> Vec<String> {
-        let new = || leftovers().into_iter().filter(|what| !self.0.contains(what)).collect::<Vec<_>>();
+        let is_new = |what: &String| !self.0.contains(what) && !belongs_to_others(what);
+        let new = || leftovers().into_iter().filter(is_new).collect::<Vec<_>>();
         wait_until(Duration::from_secs(2), || new().is_empty());
         new()
     }
@@ -81,13 +83,42 @@ fn cgroups(folder: &Path, depth: usize) -> Vec<String> {
     found
 }
 
+/// Whether a process, or the owner of a cgroup, descends from a process that is neither this one nor testbox's.
+fn belongs_to_others(what: &str) -> bool {
+    let number = match what.split_once(' ') {
+        Some(("process", rest)) => rest.split(' ').next(),
+        Some(("cgroup", path)) => path.rsplit('-').nth(1),
+        _ => None,
+    };
+    let mut next = number.and_then(|number| number.parse::<u32>().ok()).and_then(parent_and_name);
+    let mut others = false;
+    while let Some((parent, name)) = next {
+        others |= !is_testbox(&name);
+        if parent == std::process::id() {
+            return false;
+        }
+        next = if parent > 1 { parent_and_name(parent) } else { None };
+    }
+    others
+}
+
+fn parent_and_name(pid: u32) -> Option<(u32, String)> {
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (head, tail) = stat.rsplit_once(')')?;
+    let parent = tail.split_whitespace().nth(1)?.parse().ok()?;
+    Some((parent, head.split_once('(')?.1.to_owned()))
+}
+
+fn is_testbox(name: &str) -> bool {
+    matches!(name, "testbox" | "testbox-init" | "testbox-reaper" | "youki:[1:INTER]")
+}
+
 /// Processes whose name is one that testbox gives to its own.
 fn processes() -> Vec<String> {
     let Ok(entries) = fs_err::read_dir("/proc") else { return Vec::new() };
     let names = entries.flatten().filter_map(|entry| {
         let name = fs_err::read_to_string(entry.path().join("comm")).ok()?;
-        let ours = matches!(name.trim(), "testbox" | "testbox-init" | "testbox-reaper" | "youki:[1:INTER]");
-        ours.then(|| format!("process {} {}", entry.file_name().to_string_lossy(), name.trim()))
+        is_testbox(name.trim()).then(|| format!("process {} {}", entry.file_name().to_string_lossy(), name.trim()))
     });
     names.collect()
 }
