@@ -47,7 +47,7 @@ impl Boxed {
                 let _nobody_is_left_to_tell = saved.restore_on(tty.as_fd());
             }
         });
-        boxed.reaper = Some(reaper.or_fault()?);
+        boxed.reaper = Some(reaper.inspect_err(|_| clean(group)).or_fault()?);
         Ok(boxed)
     }
 
