@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use testbox_tests::{Finished, Project, pause, starter, testbox, testbox_bin, wait_until};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use testbox_tests::{Finished, Project, groups_of, pause, processes_with, starter, testbox, testbox_bin, wait_until};
 
+use crate::endings::wait_for_line;
 use crate::times;
 use crate::traced::Traced;
 
@@ -25,6 +27,53 @@ pub(crate) fn p2_a_killed_supervisor_leaves_nothing() {
         pause(instant);
         traced.kill(child);
     }
+}
+
+/// Signals that end a program by default, from a closed terminal to a crash.
+pub(crate) fn p2_other_deadly_signals_leave_nothing_either() {
+    let traced = Traced::new(&format!("print('up', flush=True)\n{LINGER}"));
+    for signal in [Signal::HUP, Signal::QUIT, Signal::ABORT, Signal::USR1, Signal::ALARM, Signal::SYS] {
+        let mut child = traced.start(&["-q"]);
+        wait_for_line(&mut child);
+        let pid = child.id();
+        send(pid, signal);
+        child.wait().expect("an end");
+        let gone = wait_until(Duration::from_secs(2), || traced.left(pid).is_empty());
+        assert!(gone, "{signal:?}: {:?}", traced.left(pid));
+    }
+}
+
+/// With the reaper dead too the processes still die, and the next run removes the groups.
+pub(crate) fn p2_without_its_reaper_the_next_run_cleans_up() {
+    let traced = Traced::new(&format!("print('up', flush=True)\n{LINGER}"));
+    let mut child = traced.start(&["-q"]);
+    wait_for_line(&mut child);
+    let pid = child.id();
+    let reaper = processes_with(&traced.project.path().to_string_lossy());
+    let reaper = reaper.iter().find_map(|one| one.strip_suffix(" testbox-reaper")).expect("a reaper");
+    send(reaper.parse().expect("a pid"), Signal::KILL);
+    child.kill().expect("SIGKILL");
+    child.wait().expect("an end");
+    let running = || processes_with(&traced.project.path().to_string_lossy());
+    assert!(wait_until(Duration::from_secs(1), || running().is_empty()), "{:?}", running());
+    Project::new().run(&["-q", "--", "/bin/true"]).expect_code(0);
+    assert!(wait_until(Duration::from_secs(1), || groups_of(pid).is_empty()), "{:?}", groups_of(pid));
+}
+
+/// A run goes on without its reaper.
+pub(crate) fn p2_a_killed_reaper_does_no_harm() {
+    let traced = Traced::new("import sys\nprint('up', flush=True)\nsys.stdin.read()\n");
+    let mut child = traced.start(&["-q"]);
+    wait_for_line(&mut child);
+    let reaper = processes_with(&traced.project.path().to_string_lossy());
+    let reaper = reaper.iter().find_map(|one| one.strip_suffix(" testbox-reaper")).expect("a reaper");
+    send(reaper.parse().expect("a pid"), Signal::KILL);
+    traced.end_of(child).expect_code(0);
+}
+
+fn send(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a pid");
+    pidfd_send_signal(pidfd_open(pid, PidfdFlags::empty()).expect("a pidfd"), signal).expect("a signal");
 }
 
 pub(crate) fn p8_a_killed_run_leaves_a_whole_report() {

@@ -57,6 +57,9 @@ fn all() -> Vec<Case> {
         };
         BOX, read => kills::{
             p2_a_killed_supervisor_leaves_nothing,
+            p2_other_deadly_signals_leave_nothing_either,
+            p2_without_its_reaper_the_next_run_cleans_up,
+            p2_a_killed_reaper_does_no_harm,
             p8_a_killed_run_leaves_a_whole_report,
             p17_a_terminal_is_intact_after_sigkill,
         };

@@ -102,6 +102,24 @@ pub(crate) fn r7_no_socket_of_the_host_is_reachable() {
     answers.expect("address far away", "ENETUNREACH");
 }
 
+/// On the host's network only Landlock stands between the box and the host's abstract sockets (CVE-2020-15257).
+pub(crate) fn r7_abstract_sockets_are_scoped_on_the_hosts_network() {
+    let attack = Attack::new(include_str!("programs/sockets.py")).flags(&["--net", "host"]);
+    let finished = attack.project.run(&attack.arguments());
+    let answers = Answers::of(finished);
+    answers.expect("own abstract socket", "ok");
+    let walls = attack.project.report()["walls"].to_string();
+    if walls.contains("Landlock") && answers.value("abstract socket") == "EPERM" {
+        return attack.canaries.assert_unharmed();
+    }
+    assert!(!kernel_has_abi_6() && walls.contains("abstract"), "{answers:#?} {walls}");
+}
+
+fn kernel_has_abi_6() -> bool {
+    let probe = "import ctypes; raise SystemExit(ctypes.CDLL(None).syscall(444, 0, 0, 1) < 6)";
+    starter("/usr/bin/python3").args(["-c", probe]).status().expect("python3").success()
+}
+
 pub(crate) fn devices_and_kernel_are_out_of_reach() {
     let answers = &*REACH;
     answers.expect_all("device ", "ENOENT").expect("kmsg", "EACCES|EPERM|ENOENT");

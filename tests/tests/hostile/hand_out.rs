@@ -144,11 +144,11 @@ pub(crate) fn r14_output_is_cut_at_its_limit() {
     assert_eq!(project.report()["evidence"]["output"]["truncated"], false);
 }
 
-pub(crate) fn r14_a_gibibyte_of_output_takes_no_memory() {
+pub(crate) fn r14_p15_a_gibibyte_of_output_takes_no_memory() {
     flood("head -c 1G /dev/zero | tr '\\0' 'x' | fold -w 200", 1 << 30);
 }
 
-pub(crate) fn r14_long_lines_and_garbage_take_no_memory() {
+pub(crate) fn r14_p15_long_lines_and_garbage_take_no_memory() {
     flood(
         "head -c 100M /dev/zero | tr '\\0' 'x'; head -c 100M /dev/zero | tr '\\0' '\\033'; head -c 60M /dev/urandom",
         100 << 20,

@@ -54,6 +54,7 @@ fn all() -> Vec<Case> {
             r4_nothing_is_typed_into_a_terminal,
             r6_no_control_group_is_writable,
             r7_no_socket_of_the_host_is_reachable,
+            r7_abstract_sockets_are_scoped_on_the_hosts_network,
             devices_and_kernel_are_out_of_reach,
             host_files_are_out_of_reach,
             kill_everybody_kills_only_the_box,
@@ -68,8 +69,8 @@ fn all() -> Vec<Case> {
             r13_a_ci_system_gets_no_commands,
             r13_names_of_processes_are_harmless_in_the_verdict,
             r14_output_is_cut_at_its_limit,
-            r14_a_gibibyte_of_output_takes_no_memory,
-            r14_long_lines_and_garbage_take_no_memory,
+            r14_p15_a_gibibyte_of_output_takes_no_memory,
+            r14_p15_long_lines_and_garbage_take_no_memory,
         };
     }
 }

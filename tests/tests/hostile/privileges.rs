@@ -218,7 +218,16 @@ pub(crate) fn seccomp_floor_refuses_what_reaches_beyond_the_box() {
 
 pub(crate) fn seccomp_no_file_becomes_setuid() {
     let answers = &*SECCOMP;
-    for way in ["chmod ", "fchmodat ", "fchmodat2 ", "open with ", "creat with ", "chmod with high bits "] {
+    for way in [
+        "chmod ",
+        "fchmodat ",
+        "fchmodat2 ",
+        "open with ",
+        "creat with ",
+        "mknod with ",
+        "mknodat with ",
+        "chmod with high bits ",
+    ] {
         for mode in ["4755", "2755", "6755"] {
             answers.expect(&format!("{way}{mode}"), "EPERM");
         }

@@ -53,6 +53,8 @@ for mode in (0o4755, 0o2755, 0o6755):
     call("fchmodat2 %o" % mode, 452, -100, ctypes.c_char_p(b"program"), mode, 0)
     call("open with %o" % mode, 2, ctypes.c_char_p(b"made-%o" % mode), os.O_CREAT | os.O_WRONLY, mode)
     call("creat with %o" % mode, 85, ctypes.c_char_p(b"created-%o" % mode), mode)
+    call("mknod with %o" % mode, 133, ctypes.c_char_p(b"node-%o" % mode), 0o100000 | mode, 0)
+    call("mknodat with %o" % mode, 259, -100, ctypes.c_char_p(b"node-at-%o" % mode), 0o100000 | mode, 0)
     call("chmod with high bits %o" % mode, 90, ctypes.c_char_p(b"program"), mode | 1 << 40)
 attempt("chmod 755", lambda: os.chmod("program", 0o755))
 found = [path for path in os.listdir(".") if os.path.isfile(path) and os.stat(path).st_mode & 0o6000]
