@@ -31,7 +31,8 @@ fn seccomp(choice: &SeccompChoice, filters: usize) -> WallReport {
         SeccompChoice::Builtin(name) => name.clone(),
         SeccompChoice::File(path) => path.display().to_string(),
     };
-    WallReport::enforced(Wall::Seccomp, format!("profile {name}, {filters} filters"))
+    let plural = if filters == 1 { "" } else { "s" };
+    WallReport::enforced(Wall::Seccomp, format!("profile {name}, {filters} filter{plural}"))
 }
 
 fn disk(plan: &RunPlan) -> WallReport {
