@@ -22,11 +22,13 @@ fn instants(number: u32, span: Duration) -> impl Iterator<Item = Duration> {
 
 pub(crate) fn p2_a_killed_supervisor_leaves_nothing() {
     let traced = Traced::new(LINGER);
-    for instant in instants(times(200, 40), Duration::from_millis(300)) {
+    let (kills, mut for_gc) = (times(200, 40), 0);
+    for instant in instants(kills, Duration::from_millis(300)) {
         let child = traced.start(&["-q"]);
         pause(instant);
-        traced.kill(child);
+        for_gc += u32::from(traced.kill(child));
     }
+    assert!(for_gc <= kills / 20, "the reaper was too late in {for_gc} of {kills} kills");
 }
 
 /// Signals that end a program by default, from a closed terminal to a crash.

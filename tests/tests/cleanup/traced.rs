@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testbox_tests::{Finished, Outer, Project, groups_of, processes_with, wait_until};
+use testbox_tests::{Finished, Outer, Project, groups_of, processes_with, testbox, wait_until};
 
 /// A project with a program `test.py` whose runs are contained twice.
 pub(crate) struct Traced {
@@ -57,9 +57,10 @@ impl Traced {
         left
     }
 
-    /// Kills testbox, and only it, by SIGKILL; nothing of the box may run after 1 s, and nothing be there after 2 s.
+    /// Kills testbox, and only it, by SIGKILL; nothing of the box may run after 1 s, and nothing be there after 2 s but
+    /// groups that were made before the reaper, which `testbox gc` removes. Whether there were any.
     #[track_caller]
-    pub(crate) fn kill(&self, mut child: Child) {
+    pub(crate) fn kill(&self, mut child: Child) -> bool {
         let pid = child.id();
         drop(child.stdin.take());
         child.kill().expect("SIGKILL");
@@ -68,7 +69,13 @@ impl Traced {
         let marker = self.project.path().to_string_lossy().into_owned();
         let running = || processes_with(&marker).into_iter().filter(|one| !one.ends_with("testbox-reaper"));
         assert!(wait_until(Duration::from_secs(1), || running().count() == 0), "{:?}", running().collect::<Vec<_>>());
-        let left = Duration::from_secs(2).saturating_sub(killed.elapsed());
-        assert!(wait_until(left, || self.left(pid).is_empty()), "{:?}", self.left(pid));
+        let patience = Duration::from_secs(2).saturating_sub(killed.elapsed());
+        let gone = wait_until(patience, || self.left(pid).is_empty());
+        if !gone {
+            assert!(self.left(pid).iter().all(|one| one.starts_with("cgroup ")), "{:?}", self.left(pid));
+            Finished::of(testbox().arg("gc")).expect_code(0);
+            assert_eq!(self.left(pid), Vec::<String>::new(), "left after a `testbox gc`");
+        }
+        !gone
     }
 }
