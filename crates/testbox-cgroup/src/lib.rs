@@ -36,6 +36,7 @@ pub use box_id::BoxId;
 pub use counters::{Counters, Usage};
 pub use demand::{Demand, IoDemand};
 pub use error::CgroupError;
+pub use events::MemoryAlarm;
 pub use gc::{GcReport, gc};
 pub use group::BoxGroup;
 pub use host::{Hierarchy, Host, Version};

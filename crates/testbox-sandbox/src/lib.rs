@@ -53,4 +53,4 @@ pub use channel::Channel;
 pub use error::SandboxError;
 pub use landlock::{landlock_version, scopes_abstract_sockets};
 pub use launch::{Launch, Running, Streams, launch, reap_children};
-pub use reaper::{Dismissed, Reaper};
+pub use reaper::{Dismissed, MainsEnd, Reaper};

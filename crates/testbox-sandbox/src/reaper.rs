@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::SandboxError;
 use crate::sys::{self, Fork};
@@ -18,6 +20,19 @@ const GOODBYE: u8 = b'.';
 pub struct Reaper {
     pid: Pid,
     goodbye: OwnedFd,
+}
+
+/// The end of main, as the reaper's chores can await it.
+#[derive(Debug)]
+pub struct MainsEnd<'a>(&'a OwnedFd);
+
+impl MainsEnd<'_> {
+    /// Did main end, or say goodbye, within this time?
+    pub fn comes_within(&self, time: Duration) -> bool {
+        let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+        // Every signal is blocked here: nothing interrupts.
+        poll(&mut [PollFd::new(self.0, PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0)
+    }
 }
 
 /// A reaper that was told to go; waits until it is gone when dropped.
@@ -34,7 +49,7 @@ impl Drop for Dismissed {
 }
 
 impl Reaper {
-    /// Forks the reaper, which does `chores` beside main. If main dies without [`Reaper::dismiss`], `clean_up` runs in
+    /// Forks the reaper, which does `chores` beside main, with all of main's descriptors. If main dies without [`Reaper::dismiss`], `clean_up` runs in
     /// the reaper.
     ///
     /// The reaper leads its own session and blocks every signal, so that what kills main's process group or terminal
@@ -44,7 +59,7 @@ impl Reaper {
     /// [`SandboxError::Prepare`] if pipe or fork fail.
     pub fn start(
         keep: Option<OwnedFd>,
-        chores: impl FnOnce(),
+        chores: impl FnOnce(&MainsEnd<'_>),
         clean_up: impl FnOnce(Option<OwnedFd>),
     ) -> Result<Self, SandboxError> {
         let (reader, goodbye) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
@@ -73,12 +88,13 @@ impl Reaper {
 fn watch(
     reader: OwnedFd,
     keep: Option<OwnedFd>,
-    chores: impl FnOnce(),
+    chores: impl FnOnce(&MainsEnd<'_>),
     clean_up: impl FnOnce(Option<OwnedFd>),
 ) -> io::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
     rustix::process::setsid()?;
     let _ = nix::sys::prctl::set_name(c"testbox-reaper");
+    chores(&MainsEnd(&reader));
     // Descriptors that other processes wait on must not live on here: keep the two needed ones, low, and nothing else.
     let high = rustix::io::fcntl_dupfd_cloexec(reader.as_fd(), 5)?;
     let high_keep = keep.as_ref().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), 5)).transpose()?;
@@ -92,7 +108,6 @@ fn watch(
     }
     std::mem::forget((reader, keep, null));
     let (reader, keep) = lowered(high, high_keep)?;
-    chores();
     let mut byte = [0u8; 1];
     let said = loop {
         match rustix::io::read(&reader, &mut byte) {
@@ -132,7 +147,7 @@ mod tests {
     // The test harness has several threads, from which testbox does not fork: a fresh process plays main.
     #[test]
     fn the_reaper_refuses_to_be_forked_beside_other_threads() {
-        let error = Reaper::start(None, || {}, |_| {}).unwrap_err();
+        let error = Reaper::start(None, |_| {}, |_| {}).unwrap_err();
         assert!(matches!(error, SandboxError::Prepare { operation: "fork the reaper", .. }), "{error:?}");
     }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
-use testbox_sandbox::{Channel, Reaper, seal};
+use testbox_sandbox::{Channel, MainsEnd, Reaper, seal};
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
@@ -62,7 +62,7 @@ fn play_main(says_goodbye: bool) {
     let folder = Path::new(&folder);
     fs_err::write(folder.join("keep"), "kept").unwrap();
     let keep: OwnedFd = fs_err::File::open(folder.join("keep")).unwrap().into_parts().0.into();
-    let chores = || fs_err::write(folder.join("chores"), "").unwrap();
+    let chores = |_: &MainsEnd<'_>| fs_err::write(folder.join("chores"), "").unwrap();
     let clean_up = |kept: Option<OwnedFd>| {
         let mut text = String::new();
         std::fs::File::from(kept.unwrap()).read_to_string(&mut text).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::read;
-use testbox_cgroup::{BoxGroup, CgroupError};
+use testbox_cgroup::{BoxGroup, CgroupError, MemoryAlarm};
 use testbox_model::{Limits, StopCause, Wall, WallState};
 
 use crate::meter::{Counters, Meter, MeterError, Usage};
@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub struct GroupMeter<'a> {
     group: &'a BoxGroup,
     oom: Option<OwnedFd>,
-    alarms: Vec<OwnedFd>,
+    alarms: &'a [MemoryAlarm],
     watchdog: Option<Watchdog>,
     pids_limit: u64,
     refused_forks: u64,
@@ -39,15 +39,19 @@ impl<'a> GroupMeter<'a> {
         };
         let needed = blind || guarded != WatchdogLimits::default();
         let watchdog = needed.then(|| Watchdog::new(Path::new("/proc"), init, guarded, tmpfs));
-        let alarms = alarms(group, limits.memory_bytes.value.0)?;
         Ok(Self {
             group,
             oom: group.oom_event_fd()?,
-            alarms,
+            alarms: &[],
             watchdog,
             pids_limit: limits.pids.value,
             refused_forks: 0,
         })
+    }
+
+    /// Listens to these alarms as well: see [`memory_alarms`].
+    pub fn with_alarms(self, alarms: &'a [MemoryAlarm]) -> Self {
+        Self { alarms, ..self }
     }
 
     /// Counting refused forks takes opening a file, so it is done only where forks can be refused.
@@ -108,7 +112,7 @@ impl Meter for GroupMeter<'_> {
     }
 
     fn take_alarms(&mut self) {
-        for fd in &self.alarms {
+        for fd in self.alarms {
             let _nothing_there_or_taken = read(fd, &mut [0; 4096]);
         }
     }
@@ -125,9 +129,13 @@ impl Meter for GroupMeter<'_> {
 /// Marks below the memory limit, in percent: the first for slow growth, the second for the last moment.
 const ALARMS: [u64; 2] = [80, 95];
 
-/// Only the kernel can tell in time of an allocation that takes all in one go; v2 has no such notification.
-fn alarms(group: &BoxGroup, limit_bytes: u64) -> Result<Vec<OwnedFd>, CgroupError> {
-    let marks = ALARMS.iter().map(|percent| group.memory_threshold_fd(limit_bytes / 100 * percent));
+/// Alarms near the memory limit, still silent. Only the kernel can tell in time of an allocation that takes all in one
+/// go; v2 has no such notification.
+///
+/// # Errors
+/// A descriptor cannot be made.
+pub fn memory_alarms(group: &BoxGroup, limits: &Limits) -> Result<Vec<MemoryAlarm>, CgroupError> {
+    let marks = ALARMS.iter().map(|percent| group.memory_alarm(limits.memory_bytes.value.0 / 100 * percent));
     Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 

@@ -177,7 +177,8 @@ impl Run<'_> {
         let notices = Notices::new(print::style(plan.terminal.color, plan.terminal.verbosity));
         let tmpfs = running.bounded.iter().map(|(_, fd)| fd.try_clone()).collect::<std::io::Result<_>>();
         let tmpfs = tmpfs.map_err(|error| fault::of(&error, None))?;
-        let mut meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
+        let meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
+        let mut meter = meter.with_alarms(&boxed.alarms);
         let inputs = Inputs {
             init: running.init,
             status: running.channel.into_fd(),

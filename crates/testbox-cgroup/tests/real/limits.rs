@@ -72,12 +72,18 @@ pub(crate) fn enough_memory_is_no_oom() {
 
 pub(crate) fn a_threshold_tells_before_the_limit() {
     let test_box = TestBox::new(&Demand { memory_bytes: 512 << 20, ..demand() });
-    let reached = test_box.group.memory_threshold_fd(100 << 20).unwrap().unwrap();
-    let not_reached = test_box.group.memory_threshold_fd(400 << 20).unwrap().unwrap();
+    let reached = armed(&test_box, 100 << 20);
+    let not_reached = armed(&test_box, 400 << 20);
     let status = test_box.python(GREEDY).wait().unwrap();
     assert_eq!(status.code(), Some(0));
     assert!(is_readable(reached.as_fd(), Duration::from_secs(1)));
     assert!(!is_readable(not_reached.as_fd(), Duration::ZERO));
+}
+
+fn armed(test_box: &TestBox, bytes: u64) -> testbox_cgroup::MemoryAlarm {
+    let alarm = test_box.group.memory_alarm(bytes).unwrap().unwrap();
+    alarm.arm().unwrap();
+    alarm
 }
 
 pub(crate) fn refused_forks_are_counted_and_kills_do_not_add() {

@@ -4,9 +4,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use testbox_cgroup::{BoxGroup, BoxId, Host};
+use testbox_cgroup::{BoxGroup, BoxId, Host, MemoryAlarm};
 use testbox_model::{Fault, RunPlan, Wall, WallState};
-use testbox_sandbox::{Dismissed, Reaper};
+use testbox_sandbox::{Dismissed, MainsEnd, Reaper};
 use testbox_supervisor::SavedTerminal;
 
 use super::demand;
@@ -14,6 +14,8 @@ use crate::fault::{self, OrFault};
 
 /// Longest wait for the kernel to take the last process out of the groups.
 const REMOVAL: Duration = Duration::from_secs(10);
+/// A run that is over by then does not wait for its alarms to be armed.
+const ALARMS_AFTER: Duration = Duration::from_millis(50);
 
 /// The cgroups and the reaper of a box.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct Boxed {
     pub(crate) group: BoxGroup,
     /// Where no cgroup limits processes: RLIMIT_NPROC in the box's own user namespace.
     pub(crate) nproc_limit: Option<u64>,
+    /// Sound near the memory limit; the reaper arms them.
+    pub(crate) alarms: Vec<MemoryAlarm>,
     reaper: Option<Reaper>,
 }
 
@@ -35,13 +39,22 @@ impl Boxed {
         let group = BoxGroup::create(&host, &id, &demand::of(plan)?).or_fault()?;
         let degraded = |wall| group.walls().iter().any(|w| w.wall == wall && w.state == WallState::Degraded);
         let nproc_limit = degraded(Wall::Pids).then_some(plan.limits.pids.value);
-        let mut boxed = Self { id: id.to_string(), group, nproc_limit, reaper: None };
+        let alarms =
+            testbox_supervisor::memory_alarms(&group, &plan.limits).inspect_err(|_| clean(&group)).or_fault()?;
+        let mut boxed = Self { id: id.to_string(), group, nproc_limit, alarms, reaper: None };
         let tty = terminal.is_some().then(|| std::io::stdin().as_fd().try_clone_to_owned());
         let tty = tty.transpose().map_err(|error| fault::of(&error, None))?;
         let group = &boxed.group;
-        // What cannot be removed now is no reason not to run; `testbox gc` names it.
-        let collect_garbage = || drop(testbox_cgroup::gc(&host));
-        let reaper = Reaper::start(tty, collect_garbage, |tty| {
+        let alarms = &boxed.alarms;
+        let chores = |mains_end: &MainsEnd<'_>| {
+            // What cannot be removed now is no reason not to run; `testbox gc` names it.
+            drop(testbox_cgroup::gc(&host));
+            if !mains_end.comes_within(ALARMS_AFTER) {
+                // Without an alarm the samples see less of the last moment: no reason not to run either.
+                alarms.iter().for_each(|alarm| drop(alarm.arm()));
+            }
+        };
+        let reaper = Reaper::start(tty, chores, |tty| {
             clean(group);
             if let (Some(saved), Some(tty)) = (terminal, tty) {
                 let _nobody_is_left_to_tell = saved.restore_on(tty.as_fd());
