@@ -14,7 +14,7 @@ use crate::demo::host::Host;
 use crate::demo::report::Report;
 use crate::demo::stage::Stage;
 use crate::error::Error;
-use crate::program::{Ended, Program, tail};
+use crate::program::{Ended, Program, path_after, tail};
 use crate::setup;
 use crate::testbox::{self, Testbox};
 use crate::workspace::Workspace;
@@ -98,7 +98,7 @@ fn start(stage: &Stage, testbox: &Testbox, arguments: &[String]) -> Result<Ended
         .args(arguments)
         .clean_env()
         .env("VIRTUAL_ENV", &stage.venv)
-        .env("PATH", stage.path())
+        .env("PATH", path_after(&stage.venv.join("bin")))
         .dir(&stage.project)
         .logged(&stage.log())
 }

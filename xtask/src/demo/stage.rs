@@ -1,6 +1,5 @@
 //! Where the demo plays: a copy of the sample project in a temporary folder, so that it is a project of its own.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::cache::make_readable;
@@ -24,14 +23,6 @@ impl Stage {
         copy(&workspace.sample(), &stage.project)?;
         make_readable(&stage.dir)?;
         Ok(stage)
-    }
-
-    /// PATH with the environment's programs first, as an activated environment has it.
-    pub(crate) fn path(&self) -> OsString {
-        let mut path = self.venv.join("bin").into_os_string();
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
-        path
     }
 
     /// Where a run's output is kept.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::program::{Ended, Program, cargo, cargo_within, tail};
+use crate::program::{Ended, Program, cargo, cargo_within, path_after, tail};
 use crate::setup::Places;
 use crate::test::counts;
 use crate::test::part::{Context, Outcome};
@@ -46,33 +46,29 @@ pub(crate) fn doc(context: &Context<'_>) -> Result<Outcome, Error> {
 
 /// The tests beside the code, and those in documentation.
 pub(crate) fn unit(context: &Context<'_>) -> Result<Outcome, Error> {
-    let program = cargo_within(UNIT_LIMIT).args([
-        "test",
-        "--locked",
-        "--workspace",
-        "--exclude",
-        "testbox-tests",
-        "--no-fail-fast",
-    ]);
-    many_tests(context, "unit", program)
+    let tests = ["test", "--locked", "--workspace", "--exclude", "testbox-tests", "--no-fail-fast"];
+    many_tests(context, "unit", with_places(context, cargo_within(UNIT_LIMIT).args(tests))?)
 }
 
-/// The tests that see nothing but the release binary; the environment tells them where it is and what setup made.
+/// The tests that see nothing but the release binary.
 pub(crate) fn blackbox(context: &Context<'_>) -> Result<Outcome, Error> {
     let binary = testbox::build(context.workspace)?;
-    let mut program = cargo_within(BLACKBOX_LIMIT)
-        .args(["test", "--locked", "--package", "testbox-tests", "--no-fail-fast"])
-        .env("TESTBOX_BIN", binary);
-    if let Some(places) = Places::read(context.workspace)? {
-        program = match &places.sample_venv {
-            Some(venv) => program.env("TESTBOX_TEST_VENV", venv),
-            None => program,
-        };
-        if places.twin_venv.is_some() {
-            program = program.env("TESTBOX_TEST_TWINS", Places::file(context.workspace));
-        }
+    let tests = ["test", "--locked", "--package", "testbox-tests", "--no-fail-fast"];
+    let program = cargo_within(BLACKBOX_LIMIT).args(tests).env("TESTBOX_BIN", binary);
+    many_tests(context, "blackbox", with_places(context, program)?)
+}
+
+/// Tells tests what setup made: in the environment, and a `python3` with pytest in PATH.
+fn with_places(context: &Context<'_>, program: Program) -> Result<Program, Error> {
+    let mut program = program.env("RUST_BACKTRACE", "0");
+    let Some(places) = Places::read(context.workspace)? else { return Ok(program) };
+    if let Some(venv) = &places.sample_venv {
+        program = program.env("TESTBOX_TEST_VENV", venv).env("PATH", path_after(&venv.join("bin")));
     }
-    many_tests(context, "blackbox", program)
+    if places.twin_venv.is_some() {
+        program = program.env("TESTBOX_TEST_TWINS", Places::file(context.workspace));
+    }
+    Ok(program)
 }
 
 fn one_test(context: &Context<'_>, name: &str, program: Program) -> Result<Outcome, Error> {
@@ -95,14 +91,23 @@ fn logged(context: &Context<'_>, name: &str, program: Program) -> Result<Ended, 
     program.dir(&context.workspace.root).logged(&context.logs.join(format!("{name}.log")))
 }
 
-/// What of a failed part's output is worth reading, and where the rest is.
+/// Lines that harnesses print for what passed.
+fn is_noise(line: &str) -> bool {
+    const STARTS: [&str; 5] = ["running ", "test result: ok", "Doc-tests ", "Running ", "Compiling "];
+    line.trim().is_empty() || STARTS.iter().any(|start| line.trim_start().starts_with(start))
+}
+
+/// What of a failed part's output is worth reading: which tests failed, the end of the rest, and where all of it is.
 fn excerpt(context: &Context<'_>, name: &str, ended: &Ended) -> String {
-    let passed = |line: &&str| line.starts_with("test ") && (line.ends_with("... ok") || line.contains("... ignored"));
-    let text: Vec<&str> = ended.stdout.lines().filter(|line| !passed(line)).collect();
-    let why = match ended.status.code() {
-        Some(124 | 137) => format!("ended by its outer time limit after {:.0} s\n", ended.elapsed.as_secs_f64()),
-        _ => String::new(),
-    };
+    let is_test = |line: &&str| line.starts_with("test ") && line.contains(" ... ");
+    let failed = ended.stdout.lines().filter(|line| is_test(line) && line.ends_with("FAILED"));
+    let mut text: Vec<String> = failed.map(str::to_owned).collect();
+    let rest: Vec<&str> = ended.stdout.lines().filter(|line| !is_test(line) && !is_noise(line)).collect();
+    text.push(tail(&rest.join("\n"), SHOWN_LINES));
+    if let Some(124 | 137) = ended.status.code() {
+        text.push(format!("ended by its outer time limit after {:.0} s", ended.elapsed.as_secs_f64()));
+    }
     let log = context.logs.join(format!("{name}.log"));
-    format!("{}\n{why}all of it: {}", tail(&text.join("\n"), SHOWN_LINES), context.workspace.short(&log))
+    text.push(format!("all of it: {}", context.workspace.short(&log)));
+    text.join("\n")
 }
