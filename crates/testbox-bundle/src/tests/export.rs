@@ -168,10 +168,12 @@ fn runc_runs_pytest_of_a_venv_in_it() {
     assert!(!real.project().join(".pytest_cache").exists());
 }
 
-/// A Python of the machine that has pytest, and the folder that holds it.
-fn installed_pytest() -> Option<(&'static str, PathBuf)> {
+/// A Python that has pytest (of `TESTBOX_TEST_VENV`, else the machine's), and the folder that holds it.
+fn installed_pytest() -> Option<(PathBuf, PathBuf)> {
+    let venv = std::env::var_os("TESTBOX_TEST_VENV").map(|venv| Path::new(&venv).join("bin/python"));
+    let python = venv.unwrap_or_else(|| PathBuf::from("python3"));
     let script = "import os, sys, pytest; print(os.path.dirname(os.path.dirname(os.path.abspath(pytest.__file__))))";
     #[expect(clippy::disallowed_methods, reason = "the test looks for a real Python")]
-    let output = Command::new("python3").args(["-c", script]).output().ok().filter(|output| output.status.success())?;
-    Some(("python3", PathBuf::from(String::from_utf8(output.stdout).ok()?.trim())))
+    let output = Command::new(&python).args(["-c", script]).output().ok().filter(|output| output.status.success())?;
+    Some((python, PathBuf::from(String::from_utf8(output.stdout).ok()?.trim())))
 }
