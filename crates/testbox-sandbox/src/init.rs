@@ -65,6 +65,19 @@ impl Init {
         }
     }
 
+    /// Dies with main; an error if main is dead already.
+    fn tie_to_main(&self) -> io::Result<()> {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // Borrowed: the channel is adopted for good in `exec`.
+        let channel = std::mem::ManuallyDrop::new(sys::adopt(self.channel)?);
+        let mut fds = [PollFd::new(&*channel, PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        match fds[0].revents().contains(PollFlags::HUP) {
+            true => Err(io::Error::other("testbox is gone")),
+            false => Ok(()),
+        }
+    }
+
     fn pass_descriptors(&self, channel: &Channel, master: Option<&OwnedFd>) -> Result<(), StepFailure> {
         let describe = || "pass descriptors to testbox".to_owned();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -97,8 +110,10 @@ impl Executor for Init {
         sys::exit_now(code)
     }
 
+    /// The last moment before libcontainer waits for its start: from here on the init must not outlive main, also where
+    /// no cgroup would end it.
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
-        Ok(())
+        self.tie_to_main().map_err(|error| ExecutorValidationError::ArgValidationError(error.to_string()))
     }
 
     fn setup_envs(&self, _: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
