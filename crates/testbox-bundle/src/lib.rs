@@ -1,6 +1,6 @@
 //! RunPlan to OCI bundle: venv discovery, mounts, generated files, seccomp filters. Runs nothing in the box.
 //!
-//! [`build`] makes a [`Bundle`] of a plan and a [`Host`]. The sandbox stages its mounts and asks [`oci_spec`] for the
+//! [`build`] makes a [`Bundle`] of a plan and a [`Host`]. The sandbox stages its mounts and asks [`oci_spec()`] for the
 //! configuration that libcontainer gets; [`export`] writes the same bundle as a folder that any OCI runtime executes.
 
 mod assemble;

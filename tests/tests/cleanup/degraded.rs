@@ -63,7 +63,9 @@ pub(crate) fn degraded_forks_are_bounded() {
     let finished = traced.end_of(child);
     assert!([121, 124].contains(&finished.code), "{finished:?}");
     // Beside the 50: testbox, its reaper, the box's init.
-    assert!((40..=55).contains(&most), "{most} processes");
+    assert!(most <= 55, "{most} processes");
+    // The watchdog may end the bomb before it was seen at its limit.
+    assert!(most >= 40 || finished.code == 121, "{most} processes: {finished:?}");
 }
 
 pub(crate) fn degraded_timeouts_end_everything() {
