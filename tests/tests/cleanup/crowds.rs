@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use testbox_tests::{Finished, Project, groups_of, pause};
+use testbox_tests::{Finished, Project, groups_of, pause, wait_until};
 
 use crate::times;
 use crate::traced::Traced;
@@ -50,6 +50,8 @@ pub(crate) fn p7_short_runs_leave_no_dead_groups() {
             });
         }
     });
+    // The kernel frees a removed group some seconds later.
+    wait_until(Duration::from_secs(30), || memory_groups().abs_diff(before) <= 5);
     let after = memory_groups();
     assert!(after.abs_diff(before) <= 5, "{before} memory groups before, {after} after");
 }
