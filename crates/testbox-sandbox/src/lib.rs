@@ -21,7 +21,7 @@
 //!
 //! Pipes: launcher, init and payload hold one end of a SOCK_SEQPACKET socket (`channel.rs`) until exec. Messages are
 //! [`testbox_model::InitMessage`]; descriptors of the scratch space and of a pty travel with them. The payload keeps
-//! descriptors 0, 1 and 2 and nothing else.
+//! descriptors 0, 1 and 2, for pytest the plugin's socket, and nothing else.
 //!
 //! Privileges: true root exists only in main, in the reaper and in the launcher before it becomes the host user. The
 //! init has capabilities only in the launcher's user namespace and drops them once the payload is forked.

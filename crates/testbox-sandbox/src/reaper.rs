@@ -49,8 +49,8 @@ impl Drop for Dismissed {
 }
 
 impl Reaper {
-    /// Forks the reaper, which does `chores` beside main, with all of main's descriptors. If main dies without [`Reaper::dismiss`], `clean_up` runs in
-    /// the reaper.
+    /// Forks the reaper, which does `chores` beside main, with all of main's descriptors. If main dies without
+    /// [`Reaper::dismiss`], `clean_up` runs in the reaper.
     ///
     /// The reaper leads its own session and blocks every signal, so that what kills main's process group or terminal
     /// session does not reach it; it keeps only the descriptors in `keep`, which `clean_up` may use.

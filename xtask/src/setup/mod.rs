@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::workspace::Workspace;
 
 /// Options of `setup`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Options {
     /// Set up only this; may be given more than once
     #[arg(long, value_enum, value_name = "WHAT")]

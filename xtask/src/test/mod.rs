@@ -15,6 +15,7 @@ use std::time::Instant;
 use clap::builder::PossibleValuesParser;
 
 use crate::error::Error;
+use crate::setup;
 use crate::test::counts::Counts;
 use crate::test::part::{Context, Outcome, Part};
 use crate::workspace::Workspace;
@@ -50,6 +51,9 @@ const PARTS: [Part; 12] = [
     Part { name: "blackbox", about: "tests of the release binary", run: cargo_parts::blackbox },
 ];
 
+/// The parts that need what `setup` makes; it leaves alone what is there.
+const PREPARED: [&str; 4] = ["unit", "sample", "plugin", "blackbox"];
+
 /// Runs the parts and prints the closing lines.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
     if options.list {
@@ -61,6 +65,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
         .iter()
         .filter(|part| options.part.is_empty() || options.part.iter().any(|name| name == part.name))
         .collect();
+    if wanted.iter().any(|part| PREPARED.contains(&part.name)) {
+        setup::run(workspace, &setup::Options::default())?;
+    }
     let started = Instant::now();
     let outcomes: Vec<(&Part, Outcome)> = wanted.into_iter().map(|part| (part, run_part(part, &context))).collect();
     close(&outcomes, started)
@@ -109,5 +116,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), PARTS.len());
+        assert!(PREPARED.iter().all(|name| names.contains(name)));
     }
 }
