@@ -97,6 +97,7 @@ fn plan(request: &Request, layer: &Layer, project: Project) -> Result<RunPlan, C
         times: element::times(layer)?,
         view: element::view(layer, &project, &request.command)?,
         no_plugin: no_plugin.resolved(no_plugin.value().0),
+        testing: element::testing(),
         env: element::env(layer),
         net: net.resolved(*net.value()),
         seccomp: element::seccomp(layer)?,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, SetupStep};
+use crate::{Bytes, FileProfile, SetupStep, TestRow};
 
 /// Everything known about a run when it is over.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -76,6 +76,8 @@ pub struct Stop {
 pub enum StopCause {
     /// The run's timeout.
     Timeout,
+    /// The time that pytest may take to configure itself and to collect.
+    CollectTimeout,
     /// No output and no CPU use for the idle timeout.
     IdleTimeout,
     /// More output than allowed.
@@ -231,6 +233,14 @@ pub struct PytestEvidence {
     pub said_goodbye: bool,
     /// The last stack dump, taken when a limit was near.
     pub stack: Option<StackDump>,
+    /// How the tests were divided: `session`, `file`, `3`, `test`, or `none` if pytest ran them itself.
+    pub isolate: String,
+    /// Every test that began, in the order of their begin.
+    pub tests: Vec<TestRow>,
+    /// Tests that are only counted, because their rows would have taken too much memory.
+    pub tests_omitted: u64,
+    /// What the collection cost, file by file.
+    pub collection: Vec<FileProfile>,
 }
 
 /// How far a session came.

@@ -119,6 +119,15 @@ fn stopped(record: &RunRecord) -> Option<Verdict> {
             format!("the run was stopped after {after}, its whole time limit{killed}"),
             Some("raise it with `--timeout DUR`; `--idle-timeout DUR` ends only runs that stand still".to_owned()),
         ),
+        StopCause::CollectTimeout => {
+            let limit = record.plan.testing.collect_timeout.value.map(|limit| limit.to_string()).unwrap_or_default();
+            verdict(
+                VerdictKind::Timeout,
+                ExitCode::Timeout,
+                format!("pytest did not finish its collection within {limit}; stopped after {after}{killed}"),
+                Some("look at what the test files import, or raise it with `--collect-timeout DUR`".to_owned()),
+            )
+        }
         StopCause::IdleTimeout => {
             let limit = record.plan.times.idle_timeout.value.map(|limit| limit.to_string()).unwrap_or_default();
             verdict(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-use crate::{Bytes, Duration, Rate, Wall};
+use crate::{Bytes, Duration, Rate, Testing, Wall};
 
 /// Where a value of the plan comes from; the first of these that names it wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub struct RunPlan {
     pub view: View,
     /// A pytest command runs without testbox's plugin.
     pub no_plugin: Setting<bool>,
+    /// How the tests of a pytest command are divided and limited.
+    pub testing: Testing,
     /// What passes into the command's environment.
     pub env: Setting<Vec<EnvRule>>,
     /// The network.

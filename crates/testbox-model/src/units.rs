@@ -130,6 +130,11 @@ impl Duration {
     pub const fn from_ms(ms: u64) -> Self {
         Self { ms }
     }
+
+    /// The span in milliseconds.
+    pub const fn as_ms(self) -> u64 {
+        self.ms
+    }
 }
 
 impl From<Duration> for std::time::Duration {

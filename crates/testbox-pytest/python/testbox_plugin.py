@@ -21,7 +21,7 @@ import sys
 import pytest
 
 CHANNEL = "TESTBOX_CHANNEL"
-PROTOCOL = 1
+PROTOCOL = 2
 #: A frame is never longer; testbox takes a longer one for an attack.
 MAX_FRAME = 1 << 20
 #: A node id is cut to this many characters.
@@ -91,6 +91,16 @@ def take_channel():
     return Channel(socket.socket(fileno=descriptor))
 
 
+def outcome_of(reports):
+    """One test's reports in one word: a failed call is `failed`, a failed setup or teardown `error`."""
+    failed = [report.when for report in reports if report.outcome == "failed"]
+    if failed:
+        return "failed" if "call" in failed else "error"
+    if any(hasattr(report, "wasxfail") for report in reports):
+        return "xfailed" if any(report.outcome == "skipped" for report in reports) else "xpassed"
+    return "skipped" if any(report.outcome == "skipped" for report in reports) else "passed"
+
+
 class Witness:
     """The hooks: each says what begins or has ended."""
 
@@ -131,11 +141,13 @@ class Witness:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
         told = self._reports.setdefault(report.nodeid, [])
-        told.append([report.when, report.outcome, int(report.duration * 1000)])
+        told.append(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid):
-        self._channel.send("done", id=nodeid[:MAX_ID], reports=self._reports.pop(nodeid, []))
+        reports = self._reports.pop(nodeid, [])
+        told = [{"when": r.when, "outcome": r.outcome, "ms": int(r.duration * 1000)} for r in reports]
+        self._channel.send("done", id=nodeid[:MAX_ID], outcome=outcome_of(reports), reports=told)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus):

@@ -3,13 +3,16 @@
 
 mod installed;
 mod invocation;
+mod order;
 pub mod plugin;
+mod rows;
 mod session;
 mod stack;
 mod wire;
 
 pub use installed::installed_version;
 pub use invocation::{Recognised, is_python, recognise};
+pub use order::{Order, QuotaSetting, Settings};
 pub use session::Session;
 pub use stack::calls;
-pub use wire::{Decoder, Frame, MAX_FRAME, WireError};
+pub use wire::{Decoder, DoneSaid, Frame, ImportSaid, MAX_FRAME, ReportSaid, UsageSaid, WireError};

@@ -1,18 +1,32 @@
 //! What a session has come to, frame by frame. Pure; bounded whatever the plugin says.
 
-use testbox_model::{Outcomes, PytestEvidence, PytestStage, RunningTest};
+use testbox_model::{FileProfile, ImportProfile, Outcomes, PytestEvidence, PytestStage, RunningTest, TestVerdict};
 
-use crate::wire::Frame;
+use crate::rows::Rows;
+use crate::wire::{Frame, ImportSaid};
 
 /// Tests that run at once, at most; a plugin that names more is not believed.
 const MAX_RUNNING: usize = 1024;
-/// Characters of a node id or version that are kept.
+/// Characters of a node id, a version or a module that are kept.
 const MAX_TEXT: usize = 4096;
+/// Files and heavy imports of the collection that are kept.
+const MAX_PROFILES: usize = 10_000;
 
 /// The state of a session.
 #[derive(Debug, Clone, Default)]
 pub struct Session {
     seen: PytestEvidence,
+    rows: Rows,
+    running: Vec<Running>,
+    profiles: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    worker: u32,
+    /// Index of its row, if it has one.
+    row: Option<usize>,
+    test: RunningTest,
 }
 
 impl Session {
@@ -21,61 +35,119 @@ impl Session {
         match frame {
             Frame::Hello { python, pytest, .. } => (self.seen.python, self.seen.version) = (cut(python), cut(pytest)),
             Frame::Phase { name } => self.seen.stage = stage(&name).unwrap_or(self.seen.stage),
-            Frame::Collect { id } => self.seen.collecting = Some(cut(id)),
+            Frame::Collect { id } => self.collect(cut(id)),
+            Frame::Import(said) => self.import(said),
+            Frame::Profile { id, wall_ms, growth } => self.profile(cut(id), wall_ms, growth),
             Frame::Collected { total } => {
                 self.seen.collecting = None;
                 self.seen.collected = Some(total);
             }
-            Frame::Start { id } => self.start(id, at_ms),
-            Frame::When { when } => self.go_on(&when),
-            Frame::Done { id, reports } => self.done(&id, &reports),
+            Frame::Workers { mode, .. } => self.seen.isolate = cut(mode),
+            Frame::Start { w, id, .. } => self.start(w, cut(id), at_ms),
+            Frame::When { w, when } => self.go_on(w, &when),
+            Frame::Done(said) => {
+                let id = cut(said.id.clone());
+                let row = self.take(said.w, &id).and_then(|running| running.row);
+                let outcome = self.rows.done(row, id, &said, at_ms);
+                count(&mut self.seen.outcomes, outcome);
+            }
+            Frame::Retry { w, id } => {
+                if let Some(running) = self.take(w, &cut(id)) {
+                    self.rows.retry(running.row);
+                }
+            }
             Frame::Goodbye => self.seen.said_goodbye = true,
             Frame::Finish { exit } => {
                 self.seen.stage = PytestStage::Finished;
                 self.seen.exit_status = Some(exit);
             }
+            Frame::Note { .. } | Frame::Want { .. } | Frame::Joined { .. } | Frame::Ended { .. } => {}
+        }
+    }
+
+    /// The test that a worker runs now.
+    pub fn running(&self, worker: u32) -> Option<&RunningTest> {
+        self.running.iter().rev().find(|running| running.worker == worker).map(|running| &running.test)
+    }
+
+    /// A worker was killed or died: the test that it ran, if any, has this verdict whatever the plugin says later.
+    pub fn killed(&mut self, worker: u32, verdict: TestVerdict, stack: &[String]) {
+        if let Some(running) = self.running.iter().rev().find(|running| running.worker == worker) {
+            self.rows.killed(running.row, verdict, running.test.phase, stack);
         }
     }
 
     /// What is known now.
     pub fn evidence(&self) -> PytestEvidence {
-        self.seen.clone()
+        let mut seen = self.seen.clone();
+        seen.running = self.running.iter().map(|running| running.test.clone()).collect();
+        (seen.tests, seen.tests_omitted) = self.rows.list();
+        seen
     }
 
-    fn start(&mut self, id: String, at_ms: u64) {
-        if self.seen.running.len() < MAX_RUNNING {
-            self.seen.running.push(RunningTest { nodeid: cut(id), phase: "setup", since_ms: at_ms });
+    fn collect(&mut self, id: String) {
+        self.open_profile(id.clone());
+        self.seen.collecting = Some(id);
+    }
+
+    fn open_profile(&mut self, nodeid: String) {
+        if self.profiles < MAX_PROFILES {
+            self.profiles += 1;
+            self.seen.collection.push(FileProfile { nodeid, ..FileProfile::default() });
         }
     }
 
-    /// Phases are told only where one test runs at a time.
-    fn go_on(&mut self, when: &str) {
+    /// An import belongs to the file that is being collected; before the first one, to pytest's configuration.
+    fn import(&mut self, said: ImportSaid) {
+        if self.seen.collection.is_empty() {
+            self.open_profile("configuration".to_owned());
+        }
+        if self.profiles < MAX_PROFILES
+            && let Some(file) = self.seen.collection.last_mut()
+        {
+            self.profiles += 1;
+            let ImportSaid { module, growth, wall_ms } = said;
+            file.imports.push(ImportProfile { module: cut(module), wall_ms, growth_bytes: growth });
+        }
+    }
+
+    fn profile(&mut self, id: String, wall_ms: u64, growth: i64) {
+        if let Some(file) = self.seen.collection.iter_mut().rev().find(|file| file.nodeid == id) {
+            (file.wall_ms, file.growth_bytes) = (Some(wall_ms), growth);
+        }
+    }
+
+    fn start(&mut self, worker: u32, nodeid: String, at_ms: u64) {
+        if self.running.len() < MAX_RUNNING {
+            let row = self.rows.start(worker, &nodeid, at_ms);
+            let test = RunningTest { nodeid, phase: "setup", since_ms: at_ms };
+            self.running.push(Running { worker, row, test });
+        }
+    }
+
+    fn go_on(&mut self, worker: u32, when: &str) {
         let phase = if when == "teardown" { "teardown" } else { "call" };
-        if let Some(test) = self.seen.running.last_mut() {
-            test.phase = phase;
+        if let Some(running) = self.running.iter_mut().rev().find(|running| running.worker == worker) {
+            running.test.phase = phase;
         }
     }
 
-    fn done(&mut self, id: &str, reports: &[(String, String, u64)]) {
-        let position = self.seen.running.iter().position(|test| test.nodeid == id);
-        if let Some(position) = position {
-            self.seen.running.remove(position);
-        }
-        count(&mut self.seen.outcomes, reports);
+    /// With pytest-xdist the tests of all its workers come without a number.
+    fn take(&mut self, worker: u32, nodeid: &str) -> Option<Running> {
+        let same = |running: &Running| running.worker == worker && running.test.nodeid == nodeid;
+        let position = self.running.iter().position(same)?;
+        Some(self.running.remove(position))
     }
 }
 
-/// One test's reports as one outcome: a failed call is `failed`, a failed setup or teardown `error`.
-fn count(outcomes: &mut Outcomes, reports: &[(String, String, u64)]) {
-    let failed = |call: bool| reports.iter().any(|(when, outcome, _)| outcome == "failed" && (when == "call") == call);
-    if failed(true) {
-        outcomes.failed += 1;
-    } else if failed(false) {
-        outcomes.error += 1;
-    } else if reports.iter().any(|(_, outcome, _)| outcome == "skipped") {
-        outcomes.skipped += 1;
-    } else if !reports.is_empty() {
-        outcomes.passed += 1;
+fn count(outcomes: &mut Outcomes, outcome: Option<testbox_model::TestOutcome>) {
+    use testbox_model::TestOutcome as T;
+    match outcome {
+        Some(T::Passed | T::Xpassed) => outcomes.passed += 1,
+        Some(T::Failed) => outcomes.failed += 1,
+        Some(T::Error) => outcomes.error += 1,
+        Some(T::Skipped | T::Xfailed) => outcomes.skipped += 1,
+        None => {}
     }
 }
 
@@ -88,22 +160,45 @@ fn stage(name: &str) -> Option<PytestStage> {
     }
 }
 
-fn cut(mut text: String) -> String {
+pub(crate) fn cut(mut text: String) -> String {
     text.truncate(text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(index, _)| index));
     text
 }
 
 #[cfg(test)]
 mod tests {
+    use testbox_model::TestOutcome;
+
     use super::*;
+    use crate::wire::{DoneSaid, ReportSaid, UsageSaid};
 
     fn start(id: &str) -> Frame {
-        Frame::Start { id: id.to_owned() }
+        start_in(0, id)
     }
 
-    fn done(id: &str, reports: &[(&str, &str)]) -> Frame {
-        let reports = reports.iter().map(|(when, outcome)| ((*when).to_owned(), (*outcome).to_owned(), 1)).collect();
-        Frame::Done { id: id.to_owned(), reports }
+    fn start_in(w: u32, id: &str) -> Frame {
+        Frame::Start { w, id: id.to_owned(), timeout_ms: None, teardown_ms: None }
+    }
+
+    fn when(when: &str) -> Frame {
+        Frame::When { w: 0, when: when.to_owned() }
+    }
+
+    fn done(id: &str, outcome: &str) -> Frame {
+        let report = |when: &str, ms| ReportSaid {
+            when: when.to_owned(),
+            outcome: "passed".to_owned(),
+            ms,
+            message: None,
+            text: None,
+        };
+        Frame::Done(Box::new(DoneSaid {
+            w: 0,
+            id: id.to_owned(),
+            outcome: outcome.to_owned(),
+            reports: vec![report("setup", 1), report("call", 20), report("teardown", 3)],
+            usage: UsageSaid { peak: Some(7), growth: Some(-2), ..UsageSaid::default() },
+        }))
     }
 
     fn after(frames: Vec<Frame>) -> PytestEvidence {
@@ -116,23 +211,57 @@ mod tests {
 
     #[test]
     fn the_running_test_and_its_phase_are_known_at_any_moment() {
-        let seen =
-            after(vec![start("a"), done("a", &[("call", "passed")]), start("b"), Frame::When { when: "call".into() }]);
+        let seen = after(vec![start("a"), done("a", "passed"), start("b"), when("call")]);
         assert_eq!(seen.running, [RunningTest { nodeid: "b".into(), phase: "call", since_ms: 2 }]);
         assert_eq!(seen.outcomes, Outcomes { passed: 1, ..Outcomes::default() });
+        let [a, b] = &seen.tests[..] else { panic!("{:?}", seen.tests) };
+        assert_eq!(
+            (a.outcome, a.verdict, a.wall_ms, a.phases_ms),
+            (Some(TestOutcome::Passed), TestVerdict::Passed, 24, [1, 20, 3])
+        );
+        assert_eq!((a.peak_bytes, a.growth_bytes), (Some(7), Some(-2)));
+        assert_eq!((b.outcome, b.verdict), (None, TestVerdict::Lost));
     }
 
     #[test]
     fn outcomes_are_as_pytest_counts_them() {
-        let seen = after(vec![
-            done("a", &[("setup", "passed"), ("call", "failed"), ("teardown", "passed")]),
-            done("b", &[("setup", "failed"), ("teardown", "passed")]),
-            done("c", &[("setup", "skipped"), ("teardown", "passed")]),
-            done("d", &[("setup", "passed"), ("call", "passed"), ("teardown", "failed")]),
-            done("e", &[("setup", "passed"), ("call", "passed"), ("teardown", "passed")]),
-        ]);
-        assert_eq!(seen.outcomes, Outcomes { passed: 1, failed: 1, error: 2, skipped: 1 });
-        assert_eq!(seen.outcomes.total(), 5);
+        let words = ["passed", "failed", "error", "skipped", "xfailed", "xpassed", "nonsense"];
+        let seen = after(words.iter().map(|word| done(word, word)).collect());
+        assert_eq!(seen.outcomes, Outcomes { passed: 2, failed: 1, error: 1, skipped: 2 });
+        assert_eq!(seen.outcomes.total(), 6, "an unknown word is no result");
+    }
+
+    #[test]
+    fn a_kill_is_never_talked_into_a_success() {
+        let mut session = Session::default();
+        session.on(start_in(1, "a"), 0);
+        session.on(start("b"), 1);
+        session.killed(1, TestVerdict::Memory, &["a.py:3 in grow".to_owned()]);
+        let Frame::Done(mut said) = done("a", "passed") else { unreachable!() };
+        said.w = 1;
+        session.on(Frame::Done(said), 9);
+        let seen = session.evidence();
+        let row = &seen.tests[0];
+        assert_eq!(
+            (row.outcome, row.verdict, row.phase),
+            (Some(TestOutcome::Failed), TestVerdict::Memory, Some("setup"))
+        );
+        assert_eq!(row.stack, ["a.py:3 in grow"]);
+        assert_eq!(seen.outcomes, Outcomes { failed: 1, ..Outcomes::default() });
+    }
+
+    #[test]
+    fn a_test_that_is_tried_again_keeps_the_verdict_of_both() {
+        let mut session = Session::default();
+        session.on(start("a"), 0);
+        session.killed(0, TestVerdict::Crashed, &[]);
+        session.on(Frame::Retry { w: 0, id: "a".into() }, 1);
+        session.on(start("a"), 2);
+        session.on(done("a", "passed"), 3);
+        let seen = session.evidence();
+        let [row] = &seen.tests[..] else { panic!("{:?}", seen.tests) };
+        assert_eq!((row.verdict, row.killed_before.as_slice()), (TestVerdict::Passed, &[TestVerdict::Crashed][..]));
+        assert_eq!(seen.outcomes, Outcomes { passed: 1, ..Outcomes::default() });
     }
 
     #[test]
@@ -147,9 +276,24 @@ mod tests {
     }
 
     #[test]
+    fn imports_belong_to_their_file() {
+        let import = |module: &str| Frame::Import(ImportSaid { module: module.to_owned(), growth: 9, wall_ms: 5 });
+        let collect = |id: &str| Frame::Collect { id: id.to_owned() };
+        let profile = Frame::Profile { id: "a.py".into(), wall_ms: 8, growth: 11 };
+        let seen = after(vec![import("numpy"), collect("a.py"), import("torch"), profile, collect("b.py")]);
+        let told: Vec<_> =
+            seen.collection.iter().map(|file| (file.nodeid.as_str(), file.wall_ms, file.imports.len())).collect();
+        assert_eq!(told, [("configuration", None, 1), ("a.py", Some(8), 1), ("b.py", None, 0)]);
+    }
+
+    #[test]
     fn a_flood_of_names_stays_bounded() {
         let seen = after((0..5_000).map(|number| start(&format!("{number}{}", "x".repeat(10_000)))).collect());
         assert_eq!(seen.running.len(), MAX_RUNNING);
         assert!(seen.running.iter().all(|test| test.nodeid.chars().count() == MAX_TEXT));
+        let names = (0..40_000).map(|number| format!("{number}{}", "x".repeat(2_000)));
+        let seen = after(names.flat_map(|name| [start(&name), done(&name, "passed")]).collect());
+        assert!(seen.tests_omitted > 20_000 && seen.tests.len() > 5_000);
+        assert_eq!(seen.outcomes.passed, 40_000, "all are counted");
     }
 }

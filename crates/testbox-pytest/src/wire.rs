@@ -5,7 +5,8 @@ use serde::Deserialize;
 /// Longest frame, in bytes (R11).
 pub const MAX_FRAME: usize = 1 << 20;
 
-/// What the plugin says. Unknown fields are ignored, unknown kinds are errors.
+/// What the plugin says. Unknown fields are ignored, unknown kinds are errors. `w` is the number of a worker, 0 where
+/// it is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "t", rename_all = "kebab-case")]
 pub enum Frame {
@@ -30,27 +31,89 @@ pub enum Frame {
         /// Its node id.
         id: String,
     },
+    /// A heavy import is over.
+    Import(ImportSaid),
+    /// The collection of a file is over.
+    Profile {
+        /// Its node id.
+        id: String,
+        /// Wall time in milliseconds.
+        wall_ms: u64,
+        /// Growth of the interpreter's resident memory, in bytes.
+        growth: i64,
+    },
     /// The collection is over.
     Collected {
         /// Tests left after deselection.
         total: u64,
     },
+    /// How the tests will be run.
+    Workers {
+        /// `session`, `file`, `3`, `test`, or `none`: by pytest itself.
+        mode: String,
+        /// Workers at once.
+        jobs: u32,
+    },
+    /// Something that the user must know.
+    Note {
+        /// The whole sentence.
+        text: String,
+    },
+    /// A worker is about to be forked and needs a slot.
+    Want {
+        /// Its number.
+        #[serde(default)]
+        w: u32,
+        /// Its memory in bytes; `None`: what the box has left.
+        memory: Option<u64>,
+        /// Its processes and threads; `None`: what the box has left.
+        pids: Option<u64>,
+    },
+    /// The worker says that it is in its slot.
+    Joined {
+        /// Its number.
+        #[serde(default)]
+        w: u32,
+    },
     /// A test begins, with its setup.
     Start {
+        /// Its worker.
+        #[serde(default)]
+        w: u32,
         /// Its node id.
         id: String,
+        /// Wall time that setup and call together may take, in milliseconds.
+        timeout_ms: Option<u64>,
+        /// Wall time that the teardown may take, in milliseconds.
+        teardown_ms: Option<u64>,
     },
     /// The running test goes on to `call` or `teardown`.
     When {
+        /// Its worker.
+        #[serde(default)]
+        w: u32,
         /// The phase.
         when: String,
     },
     /// A test is over.
-    Done {
+    Done(Box<DoneSaid>),
+    /// The killed test does not count; it is tried again.
+    Retry {
+        /// Its worker.
+        #[serde(default)]
+        w: u32,
         /// Its node id.
         id: String,
-        /// Phase, outcome and milliseconds of each of its reports.
-        reports: Vec<(String, String, u64)>,
+    },
+    /// A worker was reaped.
+    Ended {
+        /// Its number.
+        #[serde(default)]
+        w: u32,
+        /// Its raw wait status.
+        status: i32,
+        /// It said that its batch was over.
+        clean: bool,
     },
     /// The interpreter comes to its ordinary end.
     Goodbye,
@@ -59,6 +122,72 @@ pub enum Frame {
         /// pytest's exit status.
         exit: i32,
     },
+}
+
+/// What an import cost, as the plugin says it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ImportSaid {
+    /// The module.
+    pub module: String,
+    /// Growth of the interpreter's resident memory, in bytes.
+    pub growth: i64,
+    /// Wall time in milliseconds.
+    pub wall_ms: u64,
+}
+
+/// The plugin's last word on a test.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DoneSaid {
+    /// Its worker.
+    #[serde(default)]
+    pub w: u32,
+    /// Its node id.
+    pub id: String,
+    /// `passed`, `failed`, `error`, `skipped`, `xfailed`, `xpassed`.
+    pub outcome: String,
+    /// Its phases.
+    #[serde(default)]
+    pub reports: Vec<ReportSaid>,
+    /// What its worker used meanwhile.
+    #[serde(default)]
+    pub usage: UsageSaid,
+}
+
+/// One phase of a test.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReportSaid {
+    /// `setup`, `call`, `teardown`.
+    pub when: String,
+    /// pytest's word.
+    pub outcome: String,
+    /// Wall time in milliseconds.
+    pub ms: u64,
+    /// Why it did not pass, in a line.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// Why it did not pass, at length.
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+/// What a worker used during a test.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct UsageSaid {
+    /// Highest memory, in bytes.
+    #[serde(default)]
+    pub peak: Option<u64>,
+    /// Memory left behind, in bytes.
+    #[serde(default)]
+    pub growth: Option<i64>,
+    /// Page cache, in bytes.
+    #[serde(default)]
+    pub cache: Option<u64>,
+    /// CPU time in milliseconds.
+    #[serde(default)]
+    pub cpu_ms: Option<u64>,
+    /// Processes and threads.
+    #[serde(default)]
+    pub pids: Option<u64>,
 }
 
 /// Why the plugin is no longer listened to.
@@ -153,7 +282,10 @@ mod tests {
                     frames.push(frame);
                 }
             }
-            let expected = [Frame::Start { id: "a::b".into() }, Frame::When { when: "call".into() }];
+            let expected = [
+                Frame::Start { w: 0, id: "a::b".into(), timeout_ms: None, teardown_ms: None },
+                Frame::When { w: 0, when: "call".into() },
+            ];
             assert_eq!(frames, expected, "pieces of {size}");
         }
     }

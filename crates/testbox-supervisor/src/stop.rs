@@ -88,7 +88,9 @@ fn order_of(cause: &StopCause) -> Order {
     match cause {
         StopCause::ForkStorm | StopCause::MemoryWatchdog | StopCause::Fault { .. } => Order::Kill,
         StopCause::Interrupted { signal } => Order::Ask(i32::from(*signal)),
-        StopCause::Timeout | StopCause::IdleTimeout | StopCause::OutputLimit => Order::Ask(SIGTERM),
+        StopCause::Timeout | StopCause::CollectTimeout | StopCause::IdleTimeout | StopCause::OutputLimit => {
+            Order::Ask(SIGTERM)
+        }
     }
 }
 

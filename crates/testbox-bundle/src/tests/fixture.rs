@@ -1,15 +1,12 @@
 //! A fake host: a file system in a temporary folder, a caller, and plans for it.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use tempfile::TempDir;
-use testbox_model::{
-    Bytes, Duration, EnvRule, Limits, Net, Origin, Reports, RunPlan, SeccompChoice, Setting, Terminal, Times, View,
-};
+use testbox_model::{Bytes, EnvRule, RunPlan};
 
 use crate::bundle::{BoxMount, Bundle, Entry, Source};
 use crate::{BundleError, Host};
@@ -126,53 +123,20 @@ pub(crate) fn told(error: &BundleError) -> (String, String) {
 
 /// A plan with small limits.
 pub(crate) fn plan(command: Vec<OsString>, project: &Path) -> RunPlan {
-    RunPlan {
-        command,
-        project: project.to_owned(),
-        cwd: project.to_owned(),
-        policy: set("default".to_owned()),
-        limits: limits(),
-        times: Times {
-            timeout: set(Duration::from_secs(60)),
-            idle_timeout: set(None),
-            grace: set(Duration::from_secs(2)),
-        },
-        view: View {
-            write: set(false),
-            ro: set(Vec::new()),
-            rw: set(Vec::new()),
-            hide: set(Vec::new()),
-            outputs: set(Vec::new()),
-        },
-        env: set(vec![EnvRule::Pass("TERM".to_owned()), EnvRule::Pass("LC_*".to_owned())]),
-        no_plugin: set(false),
-        net: set(Net::None),
-        seccomp: set(SeccompChoice::Builtin("default".to_owned())),
-        allow_degraded: set(BTreeSet::new()),
-        reports: Reports { dir: set(project.join(".testbox/last")), json_to_stdout: false },
-        terminal: Terminal { verbosity: 0, color: false, tty: false, raw_output: false },
-    }
+    let mut plan = testbox_model::sample::plan();
+    (plan.command, plan.project, plan.cwd) = (command, project.to_owned(), project.to_owned());
+    plan.limits.memory_bytes = set(Bytes(512 << 20));
+    plan.limits.pids = set(64);
+    plan.limits.cpus = set(Some(1.5));
+    plan.limits.nofile = set(1024);
+    plan.limits.tmp_bytes = set(Bytes(64 << 20));
+    plan.limits.tmp_inodes = set(4096);
+    plan.env = set(vec![EnvRule::Pass("TERM".to_owned()), EnvRule::Pass("LC_*".to_owned())]);
+    plan.reports.dir = set(project.join(".testbox/last"));
+    plan
 }
 
-fn limits() -> Limits {
-    Limits {
-        memory_bytes: set(Bytes(512 << 20)),
-        swap_bytes: set(Bytes(0)),
-        pids: set(64),
-        cpus: set(Some(1.5)),
-        nofile: set(1024),
-        io_read: set(None),
-        io_write: set(None),
-        tmp_bytes: set(Bytes(64 << 20)),
-        tmp_inodes: set(4096),
-        output_bytes: set(Bytes(1 << 20)),
-        fsize_bytes: set(None),
-    }
-}
-
-pub(crate) fn set<T>(value: T) -> Setting<T> {
-    Setting::new(value, Origin::Policy("test".to_owned()))
-}
+pub(crate) use testbox_model::sample::set;
 
 /// The mounts as lines: place, kind, access.
 pub(crate) fn lines(bundle: &Bundle) -> Vec<String> {

@@ -1,48 +1,19 @@
 //! The verdict table: evidence on the left, verdict and exit code on the right.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::*;
 use crate::*;
 
-fn set<T>(value: T) -> Setting<T> {
-    Setting::new(value, Origin::Policy("default".to_owned()))
-}
+use crate::sample::set;
 
 fn plan() -> RunPlan {
-    RunPlan {
-        command: vec!["pytest".into()],
-        project: PathBuf::from("/p"),
-        cwd: PathBuf::from("/p"),
-        policy: set("default".to_owned()),
-        limits: Limits {
-            memory_bytes: set(Bytes(2 << 30)),
-            swap_bytes: set(Bytes(0)),
-            pids: set(512),
-            cpus: set(None),
-            nofile: set(4096),
-            io_read: set(None),
-            io_write: set(None),
-            tmp_bytes: set(Bytes(1 << 30)),
-            tmp_inodes: set(65536),
-            output_bytes: set(Bytes(64 << 20)),
-            fsize_bytes: set(None),
-        },
-        times: Times {
-            timeout: set(Duration::from_secs(1800)),
-            idle_timeout: set(Some(Duration::from_secs(10))),
-            grace: set(Duration::from_secs(2)),
-        },
-        view: View { write: set(false), ro: set(vec![]), rw: set(vec![]), hide: set(vec![]), outputs: set(vec![]) },
-        env: set(vec![]),
-        no_plugin: set(false),
-        net: set(Net::None),
-        seccomp: set(SeccompChoice::Builtin("default".to_owned())),
-        allow_degraded: set(BTreeSet::new()),
-        reports: Reports { dir: set(PathBuf::from("/p/.testbox/last")), json_to_stdout: false },
-        terminal: Terminal { verbosity: 0, color: false, tty: false, raw_output: false },
-    }
+    let mut plan = crate::sample::plan();
+    plan.command = vec!["pytest".into()];
+    plan.project = PathBuf::from("/p");
+    plan.cwd = PathBuf::from("/p");
+    plan.times.idle_timeout = set(Some(Duration::from_secs(10)));
+    plan
 }
 
 fn record(evidence: Evidence) -> RunRecord {

@@ -102,7 +102,7 @@ def test_a_session_is_told_from_hello_to_finish(tmp_path):
     assert run.of("collected")[0]["total"] == 2
     assert [f["id"] for f in run.of("start")] == ["test_x.py::test_a", "test_x.py::test_b"]
     assert [f["when"] for f in run.of("when")] == ["call", "teardown"] * 2
-    outcomes = [[report[:2] for report in f["reports"]] for f in run.of("done")]
+    outcomes = [[[report["when"], report["outcome"]] for report in f["reports"]] for f in run.of("done")]
     assert outcomes[0] == [["setup", "passed"], ["call", "passed"], ["teardown", "passed"]]
     assert outcomes[1][1] == ["call", "failed"]
     assert run.of("finish")[0]["exit"] == 1

@@ -40,6 +40,7 @@ fn reason(cause: &StopCause, at_ms: u64) -> String {
     let after = time(at_ms);
     match cause {
         StopCause::Timeout => format!("timeout after {after}"),
+        StopCause::CollectTimeout => format!("the collection took too long, stopped after {after}"),
         StopCause::IdleTimeout => format!("idle timeout after {after}: no output and no CPU use"),
         StopCause::OutputLimit => format!("output limit reached after {after}"),
         StopCause::ForkStorm => format!("forks go on at the limit of processes after {after}"),

@@ -1,50 +1,18 @@
 //! A plan and a record of an ordinary run, for tests to vary.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use testbox_model::*;
 
-fn set<T>(value: T) -> Setting<T> {
-    Setting::new(value, Origin::Policy("default".to_owned()))
-}
+use testbox_model::sample::set;
 
 pub(crate) fn plan() -> RunPlan {
-    RunPlan {
-        command: vec!["pytest".into(), "-x".into()],
-        project: PathBuf::from("/home/ada/project"),
-        cwd: PathBuf::from("/home/ada/project"),
-        policy: set("default".to_owned()),
-        limits: Limits {
-            memory_bytes: Setting::new(Bytes(2 << 30), Origin::Flag("--memory".to_owned())),
-            swap_bytes: set(Bytes(0)),
-            pids: set(512),
-            cpus: set(None),
-            nofile: set(4096),
-            io_read: set(None),
-            io_write: set(None),
-            tmp_bytes: Setting::new(Bytes(512 << 20), Origin::Machine("1/4 of the memory limit".to_owned())),
-            tmp_inodes: set(65_536),
-            output_bytes: set(Bytes(64 << 20)),
-            fsize_bytes: set(None),
-        },
-        times: Times {
-            timeout: Setting::new(
-                Duration::from_secs(1800),
-                Origin::ProjectFile { path: PathBuf::from("testbox.toml"), line: 3 },
-            ),
-            idle_timeout: set(None),
-            grace: set(Duration::from_secs(2)),
-        },
-        view: View { write: set(false), ro: set(vec![]), rw: set(vec![]), hide: set(vec![]), outputs: set(vec![]) },
-        env: set(vec![EnvRule::Pass("LANG".to_owned())]),
-        no_plugin: set(false),
-        net: set(Net::None),
-        seccomp: set(SeccompChoice::Builtin("default".to_owned())),
-        allow_degraded: set(BTreeSet::new()),
-        reports: Reports { dir: set(PathBuf::from("/home/ada/project/.testbox/last")), json_to_stdout: false },
-        terminal: Terminal { verbosity: 0, color: false, tty: false, raw_output: false },
-    }
+    let mut plan = testbox_model::sample::plan();
+    plan.limits.memory_bytes.origin = Origin::Flag("--memory".to_owned());
+    plan.limits.tmp_bytes.origin = Origin::Machine("1/4 of the memory limit".to_owned());
+    plan.times.timeout.origin = Origin::ProjectFile { path: PathBuf::from("testbox.toml"), line: 3 };
+    plan.env = set(vec![EnvRule::Pass("LANG".to_owned())]);
+    plan
 }
 
 pub(crate) fn walls() -> Vec<WallReport> {

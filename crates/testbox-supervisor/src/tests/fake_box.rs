@@ -283,41 +283,10 @@ fn pace() -> Pace {
     Pace { flush_patience: Duration::from_millis(300), ..Pace::default() }
 }
 
-pub(super) fn set<T>(value: T) -> Setting<T> {
-    Setting::new(value, Origin::Policy("test".to_owned()))
-}
+pub(super) use testbox_model::sample::set;
 
 pub(crate) fn plan() -> RunPlan {
-    RunPlan {
-        command: vec!["sh".into()],
-        project: "/p".into(),
-        cwd: "/p".into(),
-        policy: set("default".to_owned()),
-        limits: Limits {
-            memory_bytes: set(Bytes(2 << 30)),
-            swap_bytes: set(Bytes(0)),
-            pids: set(512),
-            cpus: set(None),
-            nofile: set(4096),
-            io_read: set(None),
-            io_write: set(None),
-            tmp_bytes: set(Bytes(1 << 30)),
-            tmp_inodes: set(65536),
-            output_bytes: set(Bytes(64 << 20)),
-            fsize_bytes: set(None),
-        },
-        times: Times {
-            timeout: set(testbox_model::Duration::from_secs(60)),
-            idle_timeout: set(None),
-            grace: set(testbox_model::Duration::from_secs(2)),
-        },
-        view: View { write: set(false), ro: set(vec![]), rw: set(vec![]), hide: set(vec![]), outputs: set(vec![]) },
-        env: set(vec![]),
-        no_plugin: set(false),
-        net: set(Net::None),
-        seccomp: set(SeccompChoice::Builtin("default".to_owned())),
-        allow_degraded: set(Default::default()),
-        reports: Reports { dir: set("/p/.testbox/last".into()), json_to_stdout: false },
-        terminal: Terminal { verbosity: 0, color: false, tty: false, raw_output: false },
-    }
+    let mut plan = testbox_model::sample::plan();
+    plan.times.timeout = set(testbox_model::Duration::from_secs(60));
+    plan
 }
