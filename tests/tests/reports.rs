@@ -43,7 +43,7 @@ fn sh(project: &Project, options: &[&str], script: &str) -> Finished {
     Finished::of(command.args(["--", "sh", "-c", script]))
 }
 
-const SCHEMA: &str = include_str!("../../crates/testbox-report/schema/testbox-v1.schema.json");
+const SCHEMA: &str = include_str!("../../crates/testbox-report/schema/testbox-v2.schema.json");
 
 /// The part of JSON Schema that the published schema uses for shapes; values are the report crate's own tests' matter.
 fn keeps_to(root: &Value, schema: &Value, value: &Value, place: &str) {

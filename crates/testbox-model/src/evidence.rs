@@ -235,11 +235,14 @@ pub struct PytestEvidence {
     pub stack: Option<StackDump>,
     /// How the tests were divided: `session`, `file`, `3`, `test`, or `none` if pytest ran them itself.
     pub isolate: String,
-    /// Every test that began, in the order of their begin.
+    /// Every test that began, in the order of their begin; reports tell them beside the evidence, and so below.
+    #[serde(skip)]
     pub tests: Vec<TestRow>,
     /// Tests that are only counted, because their rows would have taken too much memory.
+    #[serde(skip)]
     pub tests_omitted: u64,
     /// What the collection cost, file by file.
+    #[serde(skip)]
     pub collection: Vec<FileProfile>,
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{Evidence, ExitCode, RunPlan, WallReport};
 
 /// Version of the schema of `testbox.json`; it grows with every incompatible change.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Plan, walls, evidence and timeline of one run.
 #[derive(Debug, Clone, Serialize)]

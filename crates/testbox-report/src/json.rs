@@ -1,4 +1,4 @@
-//! The record for machines: `testbox.json`, in the form of `schema/testbox-v1.schema.json`.
+//! The record for machines: `testbox.json`, in the form of `schema/testbox-v2.schema.json`.
 //!
 //! The report names variables that `--env NAME=VALUE` set, never their values: reports are uploaded by CI, and values
 //! are often secrets.
@@ -8,14 +8,15 @@ mod flat;
 use serde::Serialize;
 use serde_json::Value;
 use testbox_model::{
-    Evidence, ExitCode, ProcessUse, RunRecord, SCHEMA_VERSION, Timeline, Verdict, VerdictKind, WallReport,
+    Evidence, ExitCode, FileProfile, ProcessUse, RunRecord, SCHEMA_VERSION, TestRow, Timeline, Verdict, VerdictKind,
+    WallReport,
 };
 
 use crate::harmless::is_bidi_control;
 use flat::{FlatLimits, Peaks};
 
 /// The schema of the report: JSON Schema, draft 2020-12.
-pub const SCHEMA: &str = include_str!("../schema/testbox-v1.schema.json");
+pub const SCHEMA: &str = include_str!("../schema/testbox-v2.schema.json");
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -35,6 +36,9 @@ struct Report<'a> {
     walls: &'a [WallReport],
     limits: FlatLimits,
     peaks: Peaks,
+    tests: &'a [TestRow],
+    tests_omitted: u64,
+    collection: &'a [FileProfile],
     evidence: &'a Evidence,
     timeline: &'a Timeline,
     carried_out: &'a [String],
@@ -69,6 +73,7 @@ pub(crate) fn harmless_json(json: &str) -> String {
 }
 
 fn report<'a>(record: &'a RunRecord, verdict: &'a Verdict) -> Result<Report<'a>, serde_json::Error> {
+    let pytest = record.evidence.pytest.as_ref();
     Ok(Report {
         schema_version: SCHEMA_VERSION,
         testbox_version: env!("CARGO_PKG_VERSION"),
@@ -86,6 +91,9 @@ fn report<'a>(record: &'a RunRecord, verdict: &'a Verdict) -> Result<Report<'a>,
         walls: &record.walls,
         limits: FlatLimits::of(&record.plan),
         peaks: Peaks::of(&record.evidence),
+        tests: pytest.map_or(&[], |seen| &seen.tests),
+        tests_omitted: pytest.map_or(0, |seen| seen.tests_omitted),
+        collection: pytest.map_or(&[], |seen| &seen.collection),
         evidence: &record.evidence,
         timeline: &record.timeline,
         carried_out: &record.carried_out,
