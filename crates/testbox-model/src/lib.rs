@@ -3,6 +3,7 @@
 //! Read in this order: a [`RunPlan`] says what shall run and under which [`Limits`]; [`WallReport`]s say what is
 //! really enforced; [`Evidence`] is what kernel and processes said; [`judge`] turns it into a [`Verdict`].
 
+mod analysis;
 mod event;
 mod evidence;
 mod exit_code;
@@ -19,6 +20,7 @@ mod units;
 mod verdict;
 mod wall;
 
+pub use analysis::{Leak, LeakPlace, suspected_leak};
 pub use event::RunEvent;
 pub use evidence::{
     CpuEvidence, DiskUse, Evidence, IoEvidence, MemoryEvidence, Outcomes, OutputEvidence, PayloadEnd, PidsEvidence,

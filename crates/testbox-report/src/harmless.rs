@@ -20,13 +20,37 @@ pub(crate) fn one_line(text: &str) -> String {
             line.push('\\');
         }
         match c {
-            '\n' | '\r' | '\t' => line.extend(c.escape_default()),
-            c if c.is_control() => line.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if is_bidi_control(c) || matches!(c, '\u{2028}' | '\u{2029}') => line.extend(c.escape_unicode()),
-            c => line.push(c),
+            '\n' | '\t' | '\u{2028}' | '\u{2029}' => line.extend(c.escape_default()),
+            c => push_harmless(&mut line, c),
         }
     }
     line
+}
+
+/// As [`one_line`], but line breaks and tabs are kept. The text begins within a line.
+pub(crate) fn lines(text: &str) -> String {
+    let mut commands = CiCommands::in_line();
+    let mut lines = String::with_capacity(text.len());
+    for c in text.chars() {
+        if commands.defuses(c) {
+            lines.push('\\');
+        }
+        match c {
+            '\n' | '\t' => lines.push(c),
+            c => push_harmless(&mut lines, c),
+        }
+    }
+    lines
+}
+
+/// The character, spelled out if a terminal would obey it, or if XML cannot hold it.
+fn push_harmless(text: &mut String, c: char) {
+    match c {
+        '\r' => text.extend(c.escape_default()),
+        c if c.is_control() => text.push_str(&format!("\\x{:02x}", u32::from(c))),
+        c if is_bidi_control(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => text.extend(c.escape_unicode()),
+        c => text.push(c),
+    }
 }
 
 /// `text` in one line, cut after `limit` characters.
@@ -48,6 +72,11 @@ mod tests {
         assert_eq!(one_line("x\u{202e}y\u{2028}"), r"x\u{202e}y\u{2028}");
         assert_eq!(one_line("##[error]no ##vso[x] ::notice"), r"##\[error]no ##vso\[x] ::notice");
         assert_eq!(one_line("Überprüfung naïve 测试"), "Überprüfung naïve 测试");
+    }
+
+    #[test]
+    fn lines_stay_lines_and_give_no_command() {
+        assert_eq!(lines("a\r\n\tb\x1b[2J\n::error::x\u{ffff}"), "a\\r\n\tb\\x1b[2J\n:\\:error::x\\u{ffff}");
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! are often secrets.
 
 mod flat;
+mod layout;
+
+use std::io::Write;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,8 +15,8 @@ use testbox_model::{
     WallReport,
 };
 
-use crate::harmless::is_bidi_control;
 use flat::{FlatLimits, Peaks};
+pub(crate) use layout::one_line;
 
 /// The schema of the report: JSON Schema, draft 2020-12.
 pub const SCHEMA: &str = include_str!("../schema/testbox-v2.schema.json");
@@ -51,25 +54,21 @@ pub fn to_json(record: &RunRecord, verdict: &Verdict) -> Result<Value, serde_jso
     serde_json::to_value(report(record, verdict)?)
 }
 
-/// The report as text: indented, in the order of the schema, with a newline at its end. It is harmless where a terminal
+/// Writes the report as text, piece by piece, so that a run of many tests needs no second copy of their rows: in the
+/// order of the schema, with a line for each item of a list, and a newline at the end. It is harmless where a terminal
 /// or a CI log shows it: what such a reader would obey is escaped, as JSON allows.
-pub fn json_text(record: &RunRecord, verdict: &Verdict) -> Result<String, serde_json::Error> {
-    let text = serde_json::to_string_pretty(&report(record, verdict)?)?;
-    Ok(harmless_json(&text) + "\n")
+///
+/// # Errors
+/// `out` takes no more; [`serde_json::Error::is_io`] tells this from a fault of testbox.
+pub(crate) fn write(record: &RunRecord, verdict: &Verdict, out: &mut dyn Write) -> Result<(), serde_json::Error> {
+    layout::write_lines(&report(record, verdict)?, out)
 }
 
-/// JSON that means the same, with control characters (those above ASCII too), bidi controls and the `##` of CI
-/// commands escaped. All of these can stand only in strings.
-pub(crate) fn harmless_json(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.replace("##", "#\\u0023").chars() {
-        match c {
-            '\n' => text.push(c),
-            c if c.is_control() || is_bidi_control(c) => text.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => text.push(c),
-        }
-    }
-    text
+/// The report as text, as [`ReportDir`](crate::ReportDir) writes it to `testbox.json`.
+pub fn json_text(record: &RunRecord, verdict: &Verdict) -> Result<String, serde_json::Error> {
+    let mut text = vec![];
+    write(record, verdict, &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn report<'a>(record: &'a RunRecord, verdict: &'a Verdict) -> Result<Report<'a>, serde_json::Error> {

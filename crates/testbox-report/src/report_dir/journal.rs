@@ -9,7 +9,7 @@ use testbox_model::SCHEMA_VERSION;
 
 use super::ReportError;
 use super::folder::Folder;
-use crate::json::harmless_json;
+use crate::json::one_line;
 
 const JOURNAL: &str = "journal.jsonl";
 const JOURNAL_NEW: &str = "journal.jsonl.new";
@@ -51,7 +51,7 @@ impl Journal {
 
     /// Adds one line; on an error the journal is cut back to the last whole one.
     pub(super) fn append(&mut self, folder: &Folder, entry: &impl Serialize) -> Result<(), ReportError> {
-        let line = harmless_json(&serde_json::to_string(entry).map_err(ReportError::Encode)?) + "\n";
+        let line = one_line(entry).map_err(ReportError::Encode)? + "\n";
         let written = self.file.write_all(line.as_bytes());
         if written.is_ok() {
             self.length += line.len() as u64;
