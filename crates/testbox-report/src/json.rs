@@ -11,8 +11,8 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::Value;
 use testbox_model::{
-    Evidence, ExitCode, FileProfile, ProcessUse, RunRecord, SCHEMA_VERSION, TestRow, Timeline, Verdict, VerdictKind,
-    WallReport,
+    Evidence, ExitCode, FileProfile, Leak, ProcessUse, RunRecord, SCHEMA_VERSION, TestRow, Timeline, Verdict,
+    VerdictKind, WallReport, suspected_leak,
 };
 
 use flat::{FlatLimits, Peaks};
@@ -42,6 +42,7 @@ struct Report<'a> {
     tests: &'a [TestRow],
     tests_omitted: u64,
     collection: &'a [FileProfile],
+    leak: Option<Leak>,
     evidence: &'a Evidence,
     timeline: &'a Timeline,
     carried_out: &'a [String],
@@ -93,6 +94,7 @@ fn report<'a>(record: &'a RunRecord, verdict: &'a Verdict) -> Result<Report<'a>,
         tests: pytest.map_or(&[], |seen| &seen.tests),
         tests_omitted: pytest.map_or(0, |seen| seen.tests_omitted),
         collection: pytest.map_or(&[], |seen| &seen.collection),
+        leak: pytest.and_then(|seen| suspected_leak(seen, record.evidence.memory.limit_bytes)),
         evidence: &record.evidence,
         timeline: &record.timeline,
         carried_out: &record.carried_out,

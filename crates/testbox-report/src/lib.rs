@@ -1,4 +1,4 @@
-//! One record, many readers: terminal, JSON, journal. Reports read records and events, never processes or cgroups.
+//! One record, many readers: terminal, JSON, JUnit XML, journal. Reports read records and events, never processes or cgroups.
 //!
 //! Read in this order: [`OutputFilter`] makes the command's own output harmless; [`Terminal`] tells the user what is
 //! enforced and what happened; [`to_json`] is the machine's view of the same; [`ReportDir`] keeps it on disk, all or
@@ -7,7 +7,9 @@
 mod exit_codes;
 mod harmless;
 mod json;
+mod junit;
 mod output_filter;
+mod project;
 mod report_dir;
 mod terminal;
 

@@ -1,7 +1,9 @@
-//! The report folder: `testbox.json`, `journal.jsonl` and `lock`, all or nothing.
+//! The report folder: `testbox.json`, `junit.xml`, `journal.jsonl` and `lock`, all or nothing.
 //!
 //! What a reader finds, whenever testbox is killed:
 //! - `testbox.json` is always a whole report: the new one replaces the old one in one step, after it reached the disk.
+//! - `junit.xml` likewise; it is there only if the run of `testbox.json` was pytest's. Between the two steps a kill can
+//!   leave the new `testbox.json` beside the old `junit.xml`, or none.
 //! - `journal.jsonl` is the old run's until the new box stands (its `started` event), then the new run's, up to the last
 //!   event before the kill. Its first line tells pid and start of the run that wrote it; a last line without a newline
 //!   is to be ignored. A start that fails leaves the old journal untouched.
@@ -21,13 +23,15 @@ use std::path::Path;
 
 use testbox_model::{RunEvent, RunRecord, Verdict};
 
-use crate::json::json_text;
+use crate::{json, junit};
 pub use error::ReportError;
 use folder::Folder;
 use journal::Journal;
 
 const REPORT: &str = "testbox.json";
 const REPORT_NEW: &str = "testbox.json.new";
+const JUNIT: &str = "junit.xml";
+const JUNIT_NEW: &str = "junit.xml.new";
 
 /// The report folder of one run, locked against others.
 ///
@@ -50,6 +54,7 @@ impl ReportDir {
         let folder = walk::open(dir, owner)?;
         let lock = lock::take(&folder)?;
         folder.remove(REPORT_NEW)?;
+        folder.remove(JUNIT_NEW)?;
         let journal = Journal::begin(&folder)?;
         Ok(Self { folder, journal, _lock: lock })
     }
@@ -66,17 +71,39 @@ impl ReportDir {
         }
     }
 
-    /// Writes `testbox.json` and gives the journal its name if it has not got it yet.
+    /// Writes `testbox.json`, and `junit.xml` for a run of pytest, and gives the journal its name if it has not got it
+    /// yet.
     ///
     /// # Errors
-    /// The disk is full, the file system became read-only, the folder was removed or replaced. The old report is then
-    /// as it was.
+    /// The disk is full, the file system became read-only, the folder was removed or replaced. The old reports are then
+    /// as they were.
     pub fn write(&mut self, record: &RunRecord, verdict: &Verdict) -> Result<(), ReportError> {
-        let text = json_text(record, verdict).map_err(ReportError::Encode)?;
         walk::check_place(&self.folder)?;
-        self.folder.replace(REPORT, REPORT_NEW, text.as_bytes())?;
+        let written = self.replace(record, verdict);
+        if written.is_err() {
+            // The first error is the one to tell; the next run removes what this cannot.
+            drop(self.folder.remove(REPORT_NEW));
+            drop(self.folder.remove(JUNIT_NEW));
+        }
+        written?;
         self.journal.publish(&self.folder)?;
         self.folder.sync()
+    }
+
+    /// Shows the new files only when all of them have reached the disk.
+    fn replace(&self, record: &RunRecord, verdict: &Verdict) -> Result<(), ReportError> {
+        let has_cases = junit::has_cases(record, verdict);
+        self.folder.write_new(REPORT_NEW, |out, place| {
+            json::write(record, verdict, out).map_err(|error| ReportError::of_json(error, place))
+        })?;
+        if has_cases {
+            self.folder.write_new(JUNIT_NEW, |out, place| {
+                junit::write(record, verdict, out)
+                    .map_err(|source| ReportError::Write { path: place.to_owned(), source })
+            })?;
+        }
+        self.folder.rename(REPORT_NEW, REPORT)?;
+        if has_cases { self.folder.rename(JUNIT_NEW, JUNIT) } else { self.folder.remove(JUNIT) }
     }
 }
 

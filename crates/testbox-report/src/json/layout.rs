@@ -16,7 +16,8 @@ pub(super) fn write_lines(value: &impl Serialize, out: impl Write) -> Result<(),
 /// `value` in one line, without a line break at its end.
 pub(crate) fn one_line(value: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut line = vec![];
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Layout { items: 1, ..Layout::default() }))?;
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut line, Layout { items: 1, ..Layout::default() }))?;
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 

@@ -8,6 +8,7 @@ use testbox_model::*;
 
 use super::schema_check::Validator;
 use super::*;
+use crate::harmless::is_bidi_control;
 use crate::sample;
 
 fn schema() -> Value {
@@ -36,6 +37,17 @@ fn full_record() -> RunRecord {
     record.plan.env.value.push(EnvRule::Set { name: "TOKEN".to_owned(), value: "s3cret".to_owned() });
     record.plan.seccomp.value = SeccompChoice::File(PathBuf::from("/p/profile.json"));
     record.plan.allow_degraded.value = Wall::ALL.into_iter().collect();
+    record.evidence.pytest = sample::pytest_record().evidence.pytest;
+    let limits = |of| Quota {
+        of,
+        memory_bytes: Some(Bytes(1)),
+        timeout: Some(Duration::from_ms(1)),
+        pids: Some(1),
+        isolate: Some(Isolate::Tests(3)),
+        origin: Origin::Policy("default".to_owned()),
+    };
+    let kinds = [QuotaOf::Path, QuotaOf::Marker, QuotaOf::Node];
+    record.plan.testing.quotas.value = kinds.map(|kind| limits(kind("x".to_owned()))).into();
     record
 }
 
@@ -49,6 +61,7 @@ fn records() -> Vec<RunRecord> {
     ];
     let causes = [
         StopCause::Timeout,
+        StopCause::CollectTimeout,
         StopCause::IdleTimeout,
         StopCause::OutputLimit,
         StopCause::ForkStorm,
@@ -84,6 +97,9 @@ fn the_schema_names_every_word_of_the_model() {
     let names =
         |pointer: &str| serde_json::from_value::<Vec<String>>(schema.pointer(pointer).unwrap().clone()).unwrap();
     assert_eq!(names("/$defs/wall/enum"), Wall::ALL.map(Wall::name));
+    let verdicts = names("/$defs/test_verdict/enum");
+    let rows = full_record().evidence.pytest.unwrap().tests;
+    assert!(rows.iter().all(|row| verdicts.contains(&row.verdict.word().to_owned())));
     let kinds = names("/properties/verdict/enum");
     for record in records() {
         assert!(kinds.contains(&judge(&record).kind.word().replace(' ', "-")));
@@ -147,12 +163,14 @@ fn hostile_text_is_harmless_on_a_terminal_and_in_a_ci_log_and_still_the_same_tex
     let hostile = "a\x1b[2J\u{9b}1m\u{7f}\u{202e}\n::error::x ##[error] ###[x] \"quoted\" \\";
     let mut record = sample::record();
     record.warnings = vec![hostile.to_owned()];
+    record.evidence.pytest = sample::pytest_record().evidence.pytest;
     let text = json_text(&record, &judge(&record)).unwrap();
     assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || is_bidi_control(c)), "{text}");
     assert!(!text.contains("##"), "{text}");
     assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{text}");
     let parsed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(parsed["warnings"][0], hostile);
+    assert_eq!(parsed["tests"][8]["nodeid"], sample::HOSTILE);
 }
 
 #[test]
@@ -164,4 +182,53 @@ fn limits_and_peaks_are_flat_numbers_side_by_side() {
     assert_eq!(report["limits"]["cpus"], Value::Null);
     assert_eq!(report["peaks"]["scratch_bytes"], 3u64 << 20);
     assert_eq!(report["plan"]["limits"]["memory_bytes"]["origin"], "flag --memory");
+}
+
+#[test]
+fn tests_stand_at_the_top_and_nowhere_else() {
+    let report = report_of(&full_record());
+    assert_eq!(report["tests"].as_array().unwrap().len(), 9);
+    let bomb = &report["tests"][5];
+    assert_eq!(
+        (&bomb["verdict"], &bomb["outcome"], &bomb["phase"], &bomb["peak_bytes"], &bomb["growth_bytes"]),
+        (&"memory".into(), &"failed".into(), &"call".into(), &(512u64 << 20).into(), &Value::Null)
+    );
+    assert_eq!(report["tests"][7]["killed_before"], serde_json::json!(["memory", "crashed"]));
+    assert_eq!(report["tests"][8]["outcome"], Value::Null);
+    assert_eq!(report["collection"][0]["imports"][1]["module"], "spacy");
+    assert_eq!((&report["tests_omitted"], &report["leak"]), (&0.into(), &Value::Null));
+    let pytest = report["evidence"]["pytest"].as_object().unwrap();
+    for name in ["tests", "tests_omitted", "collection"] {
+        assert!(!pytest.contains_key(name), "{name}");
+    }
+    assert_eq!(report_of(&sample::record())["tests"], Value::Array(vec![]));
+}
+
+#[test]
+fn a_leak_is_told() {
+    let mut record = full_record();
+    let seen = record.evidence.pytest.as_mut().unwrap();
+    seen.tests = (0..41).map(|n| TestRow { growth_bytes: Some(8 << 20), ..sample::row("t.py::test_a", n) }).collect();
+    let report = report_of(&record);
+    let place = serde_json::json!({ "nodeid": "t.py::test_a", "growth_bytes": 320 << 20, "share_percent": 100 });
+    assert_eq!(report["leak"], serde_json::json!({ "growth_bytes": 320 << 20, "tests": 40, "places": [place] }));
+    assert_eq!(Validator(&schema()).complaints(&report), Vec::<String>::new());
+}
+
+#[test]
+fn each_test_has_one_line() {
+    let text = json_text(&full_record(), &judge(&full_record())).unwrap();
+    let lines: Vec<_> =
+        text.lines().filter(|line| line.contains("\"nodeid\": ") && line.contains("\"verdict\"")).collect();
+    assert_eq!(lines.len(), 9);
+    for line in lines {
+        assert!(line.starts_with("    {\"nodeid\": "), "{line}");
+        serde_json::from_str::<Value>(line.trim_end_matches(',')).unwrap();
+    }
+    assert!(text.contains("\n  \"carried_out\": [\n    \"junit.xml\"\n  ],\n"), "{text}");
+    assert!(
+        text.contains("\n    \"limits\": {\n      \"cpus\": {\n        \"origin\": \"policy default\",\n"),
+        "{text}"
+    );
+    assert!(json_text(&sample::record(), &judge(&sample::record())).unwrap().contains("\n  \"tests\": [],\n"));
 }

@@ -1,7 +1,7 @@
 //! What can go wrong with the report folder, one variant a step.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a report cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,11 @@ impl ReportError {
             _ => hint_by_cause(self.cause()?.kind()),
         };
         Some(hint.to_owned())
+    }
+
+    /// What writing JSON to the file at `place` ended with.
+    pub(super) fn of_json(error: serde_json::Error, place: &Path) -> Self {
+        if error.is_io() { Self::Write { path: place.to_owned(), source: error.into() } } else { Self::Encode(error) }
     }
 
     fn cause(&self) -> Option<&io::Error> {

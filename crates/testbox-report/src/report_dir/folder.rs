@@ -1,7 +1,7 @@
 //! Files of one folder, reached only through its descriptor.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -54,19 +54,19 @@ impl Folder {
             .ok_or_else(|| ReportError::CreateFile { path: self.place(name), source: Errno::EXIST.into() })
     }
 
-    /// Puts a file with these bytes in the place of `name`, whole or not at all; on the disk before it is seen.
-    pub(super) fn replace(&self, name: &'static str, temporary: &str, bytes: &[u8]) -> Result<(), ReportError> {
-        let result = self.create(temporary).and_then(|mut file| {
-            let place = || self.place(temporary);
-            file.write_all(bytes).map_err(|source| ReportError::Write { path: place(), source })?;
-            file.sync_all().map_err(|source| ReportError::Sync { path: place(), source })?;
-            self.rename(temporary, name)
-        });
-        if result.is_err() {
-            // The first error is the one to tell; the next run removes what this cannot.
-            drop(self.remove(temporary));
-        }
-        result
+    /// Writes a new file under a temporary name and brings it to the disk, so that [`Folder::rename`] can show it whole.
+    /// `write` gets the file's place for its error.
+    pub(super) fn write_new(
+        &self,
+        temporary: &str,
+        write: impl FnOnce(&mut dyn Write, &Path) -> Result<(), ReportError>,
+    ) -> Result<(), ReportError> {
+        let place = self.place(temporary);
+        let mut file = BufWriter::with_capacity(64 << 10, self.create(temporary)?);
+        write(&mut file, &place)?;
+        let error = |source| ReportError::Write { path: place.clone(), source };
+        let file = file.into_inner().map_err(|failed| error(failed.into_error()))?;
+        file.sync_all().map_err(|source| ReportError::Sync { path: place.clone(), source })
     }
 
     pub(super) fn rename(&self, from: &str, to: &'static str) -> Result<(), ReportError> {
