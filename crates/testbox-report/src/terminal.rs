@@ -3,10 +3,14 @@
 //! Every text that originates in the box or the project is spelled out in one line, so that no command line or file
 //! name can move the cursor, forge a line or give a command to a CI service.
 
+mod collection;
 mod fault;
 mod header;
+mod kills;
 mod live;
+mod memories;
 mod paint;
+mod row;
 mod settings;
 mod usage;
 mod verdict;

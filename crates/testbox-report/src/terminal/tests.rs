@@ -1,5 +1,7 @@
 //! The texts, word by word, in each situation.
 
+mod pytest;
+
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::path::PathBuf;

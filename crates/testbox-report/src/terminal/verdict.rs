@@ -5,7 +5,7 @@ use std::path::Path;
 use testbox_model::{Duration, ExitCode, ProcessUse, RunRecord, Verdict, VerdictKind};
 
 use super::paint::{Ink, count, paint};
-use super::{Style, header, live, usage};
+use super::{Style, collection, header, kills, live, memories, usage};
 use crate::harmless::{one_line, short_line};
 
 /// Longer lists are cut, and the rest is counted.
@@ -13,13 +13,15 @@ const LISTED: usize = 5;
 const COMMAND_WIDTH: usize = 80;
 
 pub(super) fn text(record: &RunRecord, verdict: &Verdict, report: Option<&Path>, style: Style) -> String {
-    let mut lines = vec![];
+    let mut lines = kills::lines(record, style);
     lines.extend(
         verdict.place.as_ref().map(|place| format!("{}: {}", paint("where", Ink::Bad, style), one_line(place))),
     );
     lines.extend(verdict.hint.as_ref().map(|hint| format!("{}: {}", paint("hint", Ink::Hint, style), one_line(hint))));
     lines.extend(used(record, verdict.kind));
     lines.extend(usage::met_limits(record, verdict.kind).into_iter().map(|met| format!("note: {met}")));
+    lines.extend(memories::lines(record, verdict.kind, style));
+    lines.extend(collection::lines(record, verdict.kind));
     lines.extend(left_behind(&record.evidence.left_behind));
     lines.extend(carried_out(&record.carried_out, style));
     lines.extend(warnings(record, style));
