@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         [_, child, kind, dir] if child == "child" => match kind.to_str() {
             Some("reports") => write_reports(Path::new(dir)),
             Some("journal") => write_journal(Path::new(dir)),
+            Some("large") => write_large(Path::new(dir)),
             _ => print_opening(Path::new(dir)),
         },
         _ => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
@@ -42,6 +43,7 @@ fn trials() -> Vec<Trial> {
     vec![
         Trial::test("no_report_is_torn_in_150_kills", no_report_is_torn_in_150_kills),
         Trial::test("events_up_to_a_kill_are_in_the_journal", events_up_to_a_kill_are_in_the_journal),
+        Trial::test("100_000_rows_need_no_second_copy", a_large_report_needs_no_second_copy),
         trial("a_full_disk_keeps_the_old_report", PrivateMounts, a_full_disk_keeps_the_old_report),
         trial("a_journal_on_a_full_disk_has_whole_lines", PrivateMounts, a_journal_on_a_full_disk_has_whole_lines),
         trial("a_read_only_disk_is_named", PrivateMounts, a_read_only_disk_is_named),
@@ -61,9 +63,13 @@ fn write_reports(dir: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A long report that tells its number at its beginning and near its end.
+/// Long reports that tell their number at their beginning and near their end.
 fn write_numbered(reports: &mut ReportDir, number: u64) -> Result<(), ReportError> {
-    let mut record = sample::record();
+    let mut record = sample::pytest_record();
+    let seen = record.evidence.pytest.get_or_insert_default();
+    seen.collected = Some(number);
+    seen.tests = (0..99).map(|n| sample::row("a.py::test", n)).collect();
+    seen.tests.push(sample::row(&format!("a.py::test_{number}"), number));
     record.box_id = format!("testbox-{number}");
     record.warnings = vec![format!("testbox-{number}")];
     let samples = (0..100).map(|tick| Sample { at_ms: tick, memory_bytes: tick, pids: number, cpu_ms: tick });
@@ -80,6 +86,26 @@ fn write_journal(dir: &Path) -> ExitCode {
         println!("{number}");
     }
     ExitCode::SUCCESS
+}
+
+/// Writes a report of 100,000 rows; by how many KiB the process grew meanwhile goes to stdout.
+fn write_large(dir: &Path) -> ExitCode {
+    let mut reports = ReportDir::open(dir, None).unwrap();
+    let mut record = sample::pytest_record();
+    record.evidence.pytest.get_or_insert_default().tests =
+        (0..100_000).map(|n| sample::row(&format!("tests/test_many.py::test_case[{n}]"), n)).collect();
+    let verdict = judge(&record);
+    let before = peak_kib();
+    reports.write(&record, &verdict).unwrap();
+    print!("{}", peak_kib() - before);
+    ExitCode::SUCCESS
+}
+
+/// The highest resident memory of this process so far.
+fn peak_kib() -> u64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    peak.unwrap()
 }
 
 fn print_opening(dir: &Path) -> ExitCode {
@@ -110,9 +136,10 @@ fn no_report_is_torn_in_150_kills() -> Result<(), Failed> {
         let mut writer = child(&this_program(), "reports", &dir).spawn()?;
         let complete = 1 + random(&mut dice, 3) as usize;
         read_exactly(&mut writer, complete)?;
-        spin(Duration::from_micros(random(&mut dice, 3_000)));
+        spin(Duration::from_micros(random(&mut dice, 20_000)));
         end(writer)?;
-        amid_a_write += usize::from(dir.join("testbox.json.new").exists());
+        let new = ["testbox.json.new", "junit.xml.new"];
+        amid_a_write += usize::from(new.iter().any(|name| dir.join(name).exists()));
         assert_whole(&dir).map_err(|torn| format!("kill {round}: {torn:?}"))?;
     }
     println!("{amid_a_write} of 150 kills fell into a write; none tore a report");
@@ -123,7 +150,11 @@ fn assert_whole(dir: &Path) -> Result<(), Failed> {
     let text = fs_err::read_to_string(dir.join("testbox.json"))?;
     let report: Value = serde_json::from_str(&text)?;
     let whole = text.ends_with("}\n") && report["box_id"] == report["warnings"][0];
-    if whole { Ok(()) } else { Err("the report is mixed of two".into()) }
+    let junit = fs_err::read_to_string(dir.join("junit.xml"))?;
+    let after = |start: &str| junit.rsplit_once(start).and_then(|(_, rest)| rest.split_once('"')).map(|(text, _)| text);
+    let number = after("name=\"testbox.collected\" value=\"");
+    let whole = whole && junit.ends_with("</testsuites>\n") && number.is_some() && number == after("name=\"test_");
+    if whole { Ok(()) } else { Err("a report is mixed of two".into()) }
 }
 
 fn events_up_to_a_kill_are_in_the_journal() -> Result<(), Failed> {
@@ -146,6 +177,16 @@ fn events_up_to_a_kill_are_in_the_journal() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+fn a_large_report_needs_no_second_copy() -> Result<(), Failed> {
+    let project = TempDir::new()?;
+    let dir = project.path().join(".testbox/last");
+    let grown: u64 = String::from_utf8(child(&this_program(), "large", &dir).output()?.stdout)?.parse()?;
+    let sizes = (fs_err::metadata(dir.join("testbox.json"))?.len(), fs_err::metadata(dir.join("junit.xml"))?.len());
+    println!("100,000 rows: {sizes:?} bytes, written in {grown} KiB");
+    let streamed = grown < 8 << 10 && sizes.0 > 30_000_000 && sizes.1 > 8_000_000;
+    if streamed { Ok(()) } else { Err(format!("{sizes:?} bytes took {grown} KiB").into()) }
 }
 
 fn a_full_disk_keeps_the_old_report() -> Result<(), Failed> {

@@ -5,8 +5,10 @@ use crate::TestVerdict;
 
 const GIB: u64 = 1 << 30;
 
+type Growth<'a> = &'a dyn Fn(u32) -> i64;
+
 /// A run whose tests of `file` number `n` left `growth(n)` KiB behind; the first test of each file left 300 MiB.
-fn run(files: &[(&str, u32, &dyn Fn(u32) -> i64)]) -> PytestEvidence {
+fn run(files: &[(&str, u32, Growth<'_>)]) -> PytestEvidence {
     let mut seen = PytestEvidence { isolate: "session".to_owned(), ..PytestEvidence::default() };
     for (file, tests, growth) in files {
         let grown = |n: u32| if n == 0 { 300 << 20 } else { growth(n) * 1024 };
@@ -19,7 +21,7 @@ fn row(nodeid: &str, growth: i64) -> TestRow {
     TestRow { nodeid: nodeid.to_owned(), growth_bytes: Some(growth), ..TestRow::default() }
 }
 
-fn leak(files: &[(&str, u32, &dyn Fn(u32) -> i64)]) -> Option<Leak> {
+fn leak(files: &[(&str, u32, Growth<'_>)]) -> Option<Leak> {
     suspected_leak(&run(files), Some(Bytes(2 * GIB)))
 }
 
@@ -67,7 +69,7 @@ fn a_leak_of_one_test_with_many_parameters_is_named_without_them() {
 
 #[test]
 fn what_does_not_go_on_is_no_leak() {
-    let growths: [(&str, &dyn Fn(u32) -> i64); 9] = [
+    let growths: [(&str, Growth<'_>); 9] = [
         ("one large cache", &|n| if n == 50 { 500 << 10 } else { 0 }),
         ("three caches", &|n| if n % 30 == 1 { 200 << 10 } else { 0 }),
         ("a cache amid noise", &|n| noise(n) + if n == 9 { 100 << 10 } else { 0 }),
@@ -103,7 +105,7 @@ fn a_tenth_of_a_small_limit_is_enough() {
 fn the_first_touch_of_a_worker_is_no_leak() {
     let each_file_once = |n: u32| if n == 1 { 0i64 } else { 10 };
     let names: Vec<String> = (0..50).map(|n| format!("f{n}.py")).collect();
-    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 3, &each_file_once as &dyn Fn(u32) -> i64)).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 3, &each_file_once as Growth<'_>)).collect();
     assert_eq!(leak(&files), None);
 }
 

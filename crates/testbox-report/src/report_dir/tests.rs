@@ -136,11 +136,39 @@ fn a_report_without_a_box_still_gets_its_journal() {
 fn leftovers_of_a_killed_run_are_replaced() {
     let project = Project::new();
     project.run();
-    for name in ["testbox.json.new", "journal.jsonl.new"] {
+    for name in ["testbox.json.new", "junit.xml.new", "journal.jsonl.new"] {
         fs_err::write(project.last().join(name), "half").unwrap();
     }
     project.run();
     assert_eq!(project.names(), ["journal.jsonl", "lock", "testbox.json"]);
+}
+
+#[test]
+fn a_run_of_pytest_has_its_tests_as_junit_and_another_run_takes_them_away() {
+    let project = Project::new();
+    let record = sample::pytest_record();
+    project.open().unwrap().write(&record, &judge(&record)).unwrap();
+    assert_eq!(project.names(), ["journal.jsonl", "junit.xml", "lock", "testbox.json"]);
+    let junit = project.read("junit.xml");
+    assert!(junit.contains("type=\"testbox.memory\"") && junit.ends_with("</testsuites>\n"), "{junit}");
+    project.run();
+    assert_eq!(project.names(), ["journal.jsonl", "lock", "testbox.json"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_leaves_both_old_ones() {
+    let project = Project::new();
+    let record = sample::pytest_record();
+    project.open().unwrap().write(&record, &judge(&record)).unwrap();
+    let before = (project.read("testbox.json"), project.read("junit.xml"));
+    let mut dir = project.open().unwrap();
+    fs_err::create_dir(project.last().join("junit.xml.new")).unwrap();
+    let mut other = record.clone();
+    other.box_id = "testbox-other".to_owned();
+    let error = dir.write(&other, &judge(&other)).unwrap_err();
+    assert!(told(&error, &project).starts_with("cannot remove the leftover `PROJECT/.testbox/last/junit.xml.new`\n"));
+    assert_eq!((project.read("testbox.json"), project.read("junit.xml")), before);
+    assert!(!project.names().contains(&"testbox.json.new".to_owned()));
 }
 
 #[test]
@@ -211,12 +239,15 @@ fn planted_links_in_the_place_of_reports_are_replaced_and_not_followed() {
     fs_err::create_dir_all(project.last()).unwrap();
     let victim = project.path("victim");
     fs_err::write(&victim, "precious").unwrap();
-    for name in ["testbox.json", "testbox.json.new", "journal.jsonl", "journal.jsonl.new"] {
+    let names = ["testbox.json", "junit.xml", "journal.jsonl"];
+    for name in names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}.new")]) {
         symlink(&victim, project.last().join(name)).unwrap();
     }
-    project.run();
+    let record = sample::pytest_record();
+    project.open().unwrap().write(&record, &judge(&record)).unwrap();
+    assert!(names.iter().all(|name| !project.last().join(name).is_symlink()));
     assert_eq!(fs_err::read_to_string(&victim).unwrap(), "precious");
-    assert_eq!(json(&project.read("testbox.json"))["verdict"], "passed");
+    assert_eq!(json(&project.read("testbox.json"))["verdict"], "failed");
 }
 
 #[test]
@@ -288,8 +319,9 @@ fn everything_new_belongs_to_the_given_owner() {
     };
     let mut dir = ReportDir::open(&project.last(), Some((uid, gid))).unwrap();
     dir.journal(&started()).unwrap();
-    write(&mut dir).unwrap();
-    for name in ["", ".gitignore", "last", "last/lock", "last/journal.jsonl", "last/testbox.json"] {
+    let record = sample::pytest_record();
+    dir.write(&record, &judge(&record)).unwrap();
+    for name in ["", ".gitignore", "last", "last/lock", "last/journal.jsonl", "last/testbox.json", "last/junit.xml"] {
         let metadata = fs_err::symlink_metadata(project.path(".testbox").join(name)).unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (uid, gid), "{name}");
         assert_eq!(metadata.mode() & 0o7022, 0, "{name}: writable for its owner alone");
