@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use testbox_model::{Bytes, Origin, RunPlan, SeccompChoice, Setting};
+use testbox_model::{Bytes, Origin, Quota, QuotaOf, RunPlan, SeccompChoice, Setting};
 
 /// One line of the table: key, value, origin.
 type Row = (&'static str, String, String);
@@ -17,6 +17,7 @@ pub fn describe(plan: &RunPlan) -> String {
     ];
     rows.extend(limits(plan));
     rows.extend(times(plan));
+    rows.extend(testing(plan));
     rows.extend(view(plan));
     rows.extend(rest(plan));
     table(&rows)
@@ -45,6 +46,48 @@ fn times(plan: &RunPlan) -> Vec<Row> {
         optional("idle-timeout", &plan.times.idle_timeout, "none"),
         row("grace", &plan.times.grace),
     ]
+}
+
+fn testing(plan: &RunPlan) -> Vec<Row> {
+    let testing = &plan.testing;
+    let mut rows = vec![
+        row("isolate", &testing.isolate),
+        row("jobs", &testing.jobs),
+        optional("test-memory", &testing.test_memory, "none"),
+        optional("file-memory", &testing.file_memory, "none"),
+        optional("collect-timeout", &testing.collect_timeout, "none"),
+        optional("test-timeout", &testing.test_timeout, "none"),
+        optional("teardown-timeout", &testing.teardown_timeout, "none"),
+        row("max-kills", &testing.max_kills),
+        row("retry-killed", &testing.retry_killed),
+        row("memories", &testing.memories),
+    ];
+    let heads = std::iter::once("quota").chain(std::iter::repeat(""));
+    let quotas = testing.quotas.value.iter().zip(heads);
+    rows.extend(quotas.map(|(quota, key)| (key, one_quota(quota), origin(&quota.origin))));
+    if testing.quotas.value.is_empty() {
+        rows.push(("quota", "none".to_owned(), origin(&testing.quotas.origin)));
+    }
+    rows
+}
+
+/// `path tests/e2e/** (12 files): memory 3.0 GiB, isolate test`.
+fn one_quota(quota: &Quota) -> String {
+    let tests = match (&quota.of, quota.files) {
+        (QuotaOf::Node(id), _) => format!("node {id}"),
+        (QuotaOf::Marker(name), _) => format!("marker {name}"),
+        (QuotaOf::Path(glob), None) => format!("path {glob}"),
+        (QuotaOf::Path(glob), Some(0)) => format!("path {glob} (matches no file)"),
+        (QuotaOf::Path(glob), Some(1)) => format!("path {glob} (1 file)"),
+        (QuotaOf::Path(glob), Some(files)) => format!("path {glob} ({files} files)"),
+    };
+    let limits = [
+        quota.memory_bytes.map(|bytes| format!("memory {bytes}")),
+        quota.timeout.map(|span| format!("timeout {span}")),
+        quota.pids.map(|pids| format!("pids {pids}")),
+        quota.isolate.map(|division| format!("isolate {division}")),
+    ];
+    format!("{tests}: {}", limits.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 fn view(plan: &RunPlan) -> Vec<Row> {

@@ -7,12 +7,14 @@ mod cpus;
 mod environment_rules;
 mod fsize;
 mod io;
+mod isolation;
 mod memory;
 mod nofile;
 mod output_limit;
 mod outputs;
 mod pids;
 mod profiles;
+mod quotas;
 mod reports;
 mod swap;
 mod terminal;
@@ -21,10 +23,13 @@ mod times;
 mod tmp;
 mod view;
 mod walls;
+mod worker;
 
 pub use cpus::Cpus;
+pub use isolation::Isolation;
 pub use outputs::Glob;
 pub use profiles::{NameOrFile, SECCOMP_PROFILES};
+pub use quotas::QuotaEntry;
 pub use reports::JsonTarget;
 pub use terminal::Verbosity;
 pub use view::HostPath;
@@ -32,7 +37,9 @@ pub use walls::WallName;
 
 pub(crate) use command_outputs::{lost as lost_outputs, promised as command_outputs};
 pub(crate) use environment_rules::resolve as env;
+pub(crate) use isolation::meets;
 pub(crate) use profiles::{resolve_seccomp as seccomp, unknown};
+pub(crate) use quotas::{of_key as quota_of_key, of_marker as quota_of_marker};
 pub(crate) use reports::resolve as reports;
 pub(crate) use terminal::resolve as terminal;
 pub(crate) use testing::resolve as testing;
@@ -83,5 +90,16 @@ pub(crate) fn joined(mut origins: Vec<Origin>) -> Origin {
         0 => Origin::Policy(crate::policy::DEFAULT.to_owned()),
         1 => origins.remove(0),
         _ => Origin::Joined(origins),
+    }
+}
+
+/// How strong a source is: of two values that contradict each other the stronger one is meant.
+pub(crate) fn strength(origin: &Origin) -> u8 {
+    match origin {
+        Origin::Flag(_) => 4,
+        Origin::Environment(_) => 3,
+        Origin::ProjectFile { .. } => 2,
+        Origin::Policy(name) if name != crate::policy::DEFAULT => 1,
+        Origin::Policy(_) | Origin::Machine(_) | Origin::Command(_) | Origin::Implied(_) | Origin::Joined(_) => 0,
     }
 }

@@ -1,4 +1,5 @@
-//! The environment: `TESTBOX_*` variables into a layer. They set limits, times and reports, never a wall.
+//! The environment: `TESTBOX_*` variables into a layer. They set limits, times, how tests are
+//! divided, and reports, never a wall.
 
 use std::ffi::{OsStr, OsString};
 

@@ -67,6 +67,14 @@ pub enum ConfigError {
         /// How to make them agree.
         fix: String,
     },
+    /// A quota that limits nothing.
+    #[error("{place}: the quota of `{pattern}` has no limit: accepted are memory, timeout, pids and isolate")]
+    EmptyQuota {
+        /// Where.
+        place: Place,
+        /// The tests.
+        pattern: String,
+    },
     /// A key that does not exist.
     #[error("{file}:{line}: unknown key `{key}`{}", guess(nearest.as_deref()))]
     UnknownKey {
@@ -129,7 +137,9 @@ pub enum ConfigError {
         nearest: Option<String>,
     },
     /// A `TESTBOX_*` variable that would change a wall.
-    #[error("environment variable `{name}` is refused: the environment may set limits, times and reports only")]
+    #[error(
+        "environment variable `{name}` is refused: the environment may set limits, times, how tests are divided, and reports only"
+    )]
     RefusedVariable {
         /// The variable.
         name: String,

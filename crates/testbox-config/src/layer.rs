@@ -2,7 +2,7 @@
 
 use testbox_model::{Duration, EnvRule, Net, Origin, Rate, Size};
 
-use crate::element::{Cpus, Glob, HostPath, JsonTarget, NameOrFile, Verbosity, WallName};
+use crate::element::{Cpus, Glob, HostPath, Isolation, JsonTarget, NameOrFile, QuotaEntry, Verbosity, WallName};
 use crate::slot::{Many, One, Raw, Slot};
 use crate::{Auto, ConfigError, Count, OrNone, Switch};
 
@@ -18,7 +18,7 @@ pub struct Key {
 /// Where, beside the command line, a key may be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Limits, times and reports: environment, project file and policy.
+    /// Limits, times, how tests are divided, and reports: environment, project file and policy.
     Anywhere,
     /// Walls: project file and policy. No environment variable changes a wall.
     Files,
@@ -35,6 +35,8 @@ macro_rules! keys {
         #[derive(Debug, Clone, Default)]
         pub struct Layer {
             $($(#[$doc])* pub $field: $slot<$type>,)*
+            /// Limits of some tests: a table of files alone, so no [`Key`].
+            pub quota: Option<Vec<QuotaEntry>>,
         }
 
         impl Layer {
@@ -52,12 +54,12 @@ macro_rules! keys {
 
             /// This layer above a weaker one: single values win, lists are added to.
             pub(crate) fn over(self, weaker: Self) -> Self {
-                Self { $($field: self.$field.over(weaker.$field),)* }
+                Self { quota: quotas_over(self.quota, weaker.quota), $($field: self.$field.over(weaker.$field),)* }
             }
 
             /// This layer in place of `base`: whatever it says wins, lists too.
             pub(crate) fn instead_of(self, base: Self) -> Self {
-                Self { $($field: self.$field.or(base.$field),)* }
+                Self { quota: self.quota.or(base.quota), $($field: self.$field.or(base.$field),)* }
             }
 
             /// What was typed for `key`, if anything was; a list is joined with spaces.
@@ -98,6 +100,26 @@ keys! {
     idle_timeout: One<OrNone<Duration>>, "idle-timeout", Anywhere;
     /// From SIGTERM to SIGKILL.
     grace: One<Duration>, "grace", Anywhere;
+    /// Which tests share a worker.
+    isolate: One<Isolation>, "isolate", Anywhere;
+    /// Workers at once.
+    jobs: One<Auto<Count>>, "jobs", Anywhere;
+    /// Memory of a worker that runs one test.
+    test_memory: One<OrNone<Size>>, "test-memory", Anywhere;
+    /// Memory of a worker that runs one file.
+    file_memory: One<OrNone<Size>>, "file-memory", Anywhere;
+    /// Wall time of configuration and collection.
+    collect_timeout: One<OrNone<Duration>>, "collect-timeout", Anywhere;
+    /// Wall time of one test's setup and call.
+    test_timeout: One<OrNone<Duration>>, "test-timeout", Anywhere;
+    /// Wall time of one test's teardown.
+    teardown_timeout: One<OrNone<Duration>>, "teardown-timeout", Anywhere;
+    /// Killed workers after which the run ends.
+    max_kills: One<Count>, "max-kills", Anywhere;
+    /// Further attempts of a killed test.
+    retry_killed: One<Count>, "retry-killed", Anywhere;
+    /// Rows of the table of the tests that used most memory.
+    memories: One<Count>, "memories", Anywhere;
     /// The project is mounted read-write.
     write: One<Switch>, "write", Files;
     /// More paths to show read-only.
@@ -148,6 +170,14 @@ impl Key {
     pub fn variable(self) -> String {
         format!("TESTBOX_{}", self.name.to_uppercase().replace('-', "_"))
     }
+}
+
+/// The quotas of both, the stronger one where both name the same tests.
+fn quotas_over(stronger: Option<Vec<QuotaEntry>>, weaker: Option<Vec<QuotaEntry>>) -> Option<Vec<QuotaEntry>> {
+    let (Some(stronger), Some(mut all)) = (&stronger, weaker.clone()) else { return stronger.or(weaker) };
+    all.retain(|quota| stronger.iter().all(|other| other.of != quota.of));
+    all.extend(stronger.iter().cloned());
+    Some(all)
 }
 
 /// A single value typed as the flag `--key`.

@@ -21,20 +21,25 @@ mod place;
 mod policy;
 mod project;
 mod project_file;
+mod quota_files;
+mod quota_source;
 mod resolve;
 mod slot;
 mod toml_source;
 mod typed;
 
 pub use describe::describe;
-pub use element::{Cpus, Glob, HostPath, JsonTarget, NameOrFile, SECCOMP_PROFILES, Verbosity, WallName};
+pub use element::{
+    Cpus, Glob, HostPath, Isolation, JsonTarget, NameOrFile, QuotaEntry, SECCOMP_PROFILES, Verbosity, WallName,
+};
 pub use environment::INSIDE_VARIABLE;
 pub use error::ConfigError;
 pub use layer::{Key, Layer, Scope, flag, flags};
 pub use machine::Machine;
-pub use notes::notes;
+pub use notes::{notes, unheeded};
 pub use place::Place;
 pub use policy::{POLICIES, defaults, policy_text};
+pub use quota_files::count as count_quota_files;
 pub use resolve::{Request, resolve};
 pub use slot::{Many, One};
 pub use typed::{Auto, Count, OrNone, Switch, Typed};

@@ -3,7 +3,7 @@
 
 use testbox_model::{EnvRule, Net, Origin, RunPlan};
 
-use crate::element::lost_outputs;
+use crate::element::{lost_outputs, meets};
 
 /// One sentence each, without a full stop; for the header of a run.
 pub fn notes(plan: &RunPlan) -> Vec<String> {
@@ -14,7 +14,68 @@ pub fn notes(plan: &RunPlan) -> Vec<String> {
             path.display()
         ));
     }
+    notes.extend(unserved(plan));
     notes
+}
+
+/// The settings of pytest's tests that somebody gave, where nothing heeds them and `why`; `None` where there are none.
+pub fn unheeded(plan: &RunPlan, why: &str) -> Option<String> {
+    let testing = &plan.testing;
+    let given = [
+        ("isolate", &testing.isolate.origin),
+        ("jobs", &testing.jobs.origin),
+        ("test-memory", &testing.test_memory.origin),
+        ("file-memory", &testing.file_memory.origin),
+        ("collect-timeout", &testing.collect_timeout.origin),
+        ("test-timeout", &testing.test_timeout.origin),
+        ("teardown-timeout", &testing.teardown_timeout.origin),
+        ("max-kills", &testing.max_kills.origin),
+        ("retry-killed", &testing.retry_killed.origin),
+        ("memories", &testing.memories.origin),
+        ("quota", &testing.quotas.origin),
+    ];
+    let given = given.into_iter().filter(|(_, origin)| is_given(origin));
+    let keys: Vec<String> = given.map(|(key, origin)| format!("`{key}` ({})", first(origin))).collect();
+    let have = if keys.len() == 1 { "has" } else { "have" };
+    (!keys.is_empty()).then(|| format!("{} {have} no effect: {why}", keys.join(", ")))
+}
+
+/// `testbox.toml:3 and 7 more`.
+fn first(origin: &Origin) -> String {
+    match origin {
+        Origin::Joined(origins) => {
+            let first = origins.first().map(ToString::to_string).unwrap_or_default();
+            format!("{first} and {} more", origins.len().saturating_sub(1))
+        }
+        origin => origin.to_string(),
+    }
+}
+
+/// Somebody gave it, rather than a policy or the machine.
+fn is_given(origin: &Origin) -> bool {
+    match origin {
+        Origin::Flag(_) | Origin::Environment(_) | Origin::ProjectFile { .. } => true,
+        Origin::Joined(origins) => origins.iter().any(is_given),
+        Origin::Policy(_) | Origin::Machine(_) | Origin::Command(_) | Origin::Implied(_) => false,
+    }
+}
+
+/// Values that a stronger `isolate` leaves without a worker that they could be for.
+fn unserved(plan: &RunPlan) -> Vec<String> {
+    let testing = &plan.testing;
+    let isolate = &testing.isolate;
+    let wanted = [
+        ("test-memory", testing.test_memory.value.is_some(), &testing.test_memory.origin),
+        ("file-memory", testing.file_memory.value.is_some(), &testing.file_memory.origin),
+        ("jobs", testing.jobs.value > 1, &testing.jobs.origin),
+    ];
+    let divisions =
+        || std::iter::once(isolate.value).chain(testing.quotas.value.iter().filter_map(|quota| quota.isolate));
+    let unserved = wanted.into_iter().filter(|(key, given, _)| *given && !divisions().any(|one| meets(key, one)));
+    let note = |(key, _, origin)| {
+        format!("`{key}` ({origin}) has no effect with `isolate = {}` ({})", isolate.value, isolate.origin)
+    };
+    unserved.map(note).collect()
 }
 
 /// A project file may open walls, but never silently: a cloned project brings its own.

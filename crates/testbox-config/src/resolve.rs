@@ -90,14 +90,15 @@ fn find_project(flags: &Layer, cwd: &Path, home: Option<&Path>) -> Result<Projec
 fn plan(request: &Request, layer: &Layer, project: Project) -> Result<RunPlan, ConfigError> {
     let net = given("net", &layer.net)?;
     let no_plugin = given("no-plugin", &layer.no_plugin)?;
+    let limits = element::limits(layer, &request.machine)?;
     Ok(RunPlan {
         command: request.command.clone(),
         policy: policy_name(layer),
-        limits: element::limits(layer, &request.machine)?,
         times: element::times(layer)?,
+        testing: element::testing(layer, &request.machine, &limits)?,
+        limits,
         view: element::view(layer, &project, &request.command)?,
         no_plugin: no_plugin.resolved(no_plugin.value().0),
-        testing: element::testing(),
         env: element::env(layer),
         net: net.resolved(*net.value()),
         seccomp: element::seccomp(layer)?,

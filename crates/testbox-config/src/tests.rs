@@ -3,6 +3,7 @@
 mod bad_input;
 mod paths;
 mod precedence;
+mod testing;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -156,6 +157,7 @@ fn the_description_shows_each_value_with_its_origin() {
     assert!(line("memory").contains("1.0 GiB") && line("memory").ends_with("(flag --memory)"));
     assert!(line("hide").ends_with("testbox.toml:2)"));
     assert!(line("report-dir").ends_with("(policy default)"));
+    assert!(line("quota").contains("  none ") && line("quota").ends_with("(policy default)"));
     for key in Layer::KEYS.iter().map(|key| key.name) {
         let elsewhere = ["json", "verbosity", "no-color", "no-project-file", "tty", "raw-output"];
         assert!(elsewhere.contains(&key) || text.lines().any(|line| line.split("  ").next() == Some(key)), "{key}");

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use testbox_model::Origin;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use crate::layer::{Key, Scope};
 use crate::slot::{Raw, RawItem};
-use crate::{ConfigError, Layer, Place};
+use crate::{ConfigError, Layer, Place, quota_source};
+
+/// The name of an entry, with its place.
+pub(crate) type Name<'i> = Spanned<DeString<'i>>;
 
 /// A text with what errors and origins call it.
 #[derive(Debug, Clone, Copy)]
@@ -38,13 +41,11 @@ impl Source<'_> {
             message: error.message().to_owned(),
         })?;
         let Some(table) = self.section(root.get_ref(), section)? else { return Ok(None) };
-        let mut entries: Vec<_> = table.iter().collect();
-        entries.sort_by_key(|(key, _)| key.span().start);
         let mut layer = Layer::default();
-        for (key, value) in &entries {
-            self.entry(&mut layer, key.get_ref(), &key.span(), value)?;
+        for (key, value) in in_order(table) {
+            self.entry(&mut layer, key, value)?;
         }
-        Ok((!entries.is_empty()).then_some(layer))
+        Ok((!table.is_empty()).then_some(layer))
     }
 
     fn section<'t, 'i>(&self, root: &'t DeTable<'i>, section: &[&str]) -> Result<Option<&'t DeTable<'i>>, ConfigError> {
@@ -60,21 +61,27 @@ impl Source<'_> {
         Ok(Some(table))
     }
 
-    fn entry(
-        &self,
-        layer: &mut Layer,
-        name: &str,
-        span: &Range<usize>,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Result<(), ConfigError> {
-        let Some(key) = Key::find(name) else {
-            let line = self.line(span);
-            let names = Layer::KEYS.iter().map(|key| key.name);
-            let nearest = testbox_model::nearest(&name.replace('_', "-"), names);
-            return Err(ConfigError::UnknownKey { file: self.file(), line, key: name.to_owned(), nearest });
+    fn entry(&self, layer: &mut Layer, name: &Name<'_>, value: &Spanned<DeValue<'_>>) -> Result<(), ConfigError> {
+        if name.get_ref() == quota_source::TABLE {
+            layer.quota = Some(self.quotas(value)?);
+            return Ok(());
+        }
+        let Some(key) = Key::find(name.get_ref()) else {
+            return Err(self.unknown(name, Layer::KEYS.iter().map(|key| key.name).chain([quota_source::TABLE])));
         };
-        self.check_scope(key, span)?;
-        layer.set(key.name, self.raw(key, span, value)?).map(drop)
+        self.check_scope(key, &name.span())?;
+        layer.set(key.name, self.raw(key.name, &name.span(), value)?).map(drop)
+    }
+
+    /// The error for a key that is none of `names`.
+    pub(crate) fn unknown(&self, key: &Name<'_>, names: impl IntoIterator<Item = &'static str>) -> ConfigError {
+        let nearest = testbox_model::nearest(&key.get_ref().replace('_', "-"), names);
+        ConfigError::UnknownKey {
+            file: self.file(),
+            line: self.line(&key.span()),
+            key: key.get_ref().to_string(),
+            nearest,
+        }
     }
 
     fn check_scope(&self, key: Key, span: &Range<usize>) -> Result<(), ConfigError> {
@@ -97,7 +104,13 @@ impl Source<'_> {
         }
     }
 
-    fn raw(&self, key: Key, span: &Range<usize>, value: &Spanned<DeValue<'_>>) -> Result<Raw, ConfigError> {
+    /// What was typed for `key`: a value, or a list of values.
+    pub(crate) fn raw(
+        &self,
+        key: &'static str,
+        span: &Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Raw, ConfigError> {
         let origin = self.origin(span);
         let (items, is_list) = match value.get_ref() {
             DeValue::Array(array) => {
@@ -109,10 +122,10 @@ impl Source<'_> {
         Ok(Raw { origin, items, is_list })
     }
 
-    fn item(&self, key: Key, value: &Spanned<DeValue<'_>>) -> Result<RawItem, ConfigError> {
+    fn item(&self, key: &'static str, value: &Spanned<DeValue<'_>>) -> Result<RawItem, ConfigError> {
         let origin = self.origin(&value.span());
         let wrong = |found| ConfigError::WrongKind {
-            place: Place::new(origin.clone(), key.name),
+            place: Place::new(origin.clone(), key),
             found,
             wanted: "text, a number, true or false, or a list of these where the key takes several",
         };
@@ -128,7 +141,8 @@ impl Source<'_> {
         Ok(RawItem { text, origin })
     }
 
-    fn origin(&self, span: &Range<usize>) -> Origin {
+    /// Where `span` is, as the plan shows it.
+    pub(crate) fn origin(&self, span: &Range<usize>) -> Origin {
         let line = || self.line(span);
         match self.kind {
             Kind::Project(path) => Origin::ProjectFile { path: path.to_owned(), line: line() },
@@ -147,6 +161,13 @@ impl Source<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
         self.text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count() + 1
     }
+}
+
+/// The entries of a table in the order of the file.
+pub(crate) fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Name<'i>, &'t Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub enum Origin {
     Machine(String),
     /// An option of the command itself, which testbox understands: `--junitxml`.
     Command(String),
+    /// Another value asks for it, and which: `flag --test-memory`.
+    Implied(String),
     /// A list that several sources added to, strongest first.
     Joined(Vec<Origin>),
 }
@@ -210,6 +212,7 @@ impl fmt::Display for Origin {
             Self::Policy(name) => write!(f, "policy {name}"),
             Self::Machine(how) => write!(f, "machine: {how}"),
             Self::Command(option) => write!(f, "command {option}"),
+            Self::Implied(by) => write!(f, "implied by {by}"),
             Self::Joined(origins) => {
                 let names: Vec<String> = origins.iter().map(ToString::to_string).collect();
                 f.write_str(&names.join(" + "))

@@ -63,6 +63,9 @@ pub struct Quota {
     pub isolate: Option<Isolate>,
     /// Where it comes from.
     pub origin: Origin,
+    /// Files of the project that a path quota matches, where somebody asked (`--dry-run`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
 }
 
 /// The tests that a quota is for.

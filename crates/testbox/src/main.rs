@@ -7,6 +7,7 @@ mod doctor;
 mod fault;
 mod gc;
 mod help;
+mod notes;
 mod plan;
 mod print;
 mod run;

@@ -22,7 +22,7 @@ use testbox_supervisor::{
 
 use crate::cli::RunArgs;
 use crate::fault::{self, OrFault, Outcome};
-use crate::{plan, print};
+use crate::{notes, plan, print};
 pub(crate) use boxed::Boxed;
 use output::{Filters, Notices};
 
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     seal::ensure().or_fault()?;
     let plan = plan::resolve(&args.command, args.layer())?;
     if args.dry_run {
-        return describe(&plan);
+        return describe(plan);
     }
     let host = Host::current();
     let mut bundle = testbox_bundle::build(&plan, &host).or_fault()?;
@@ -51,12 +51,15 @@ fn project_owner(plan: &RunPlan, host: &Host) -> Result<Option<(u32, u32)>, Box<
     Ok((stat.uid() != 0).then_some((stat.uid(), stat.gid())))
 }
 
-fn describe(plan: &RunPlan) -> Outcome {
+fn describe(mut plan: RunPlan) -> Outcome {
+    testbox_config::count_quota_files(&mut plan);
+    let mut terminal = print::terminal(plan.terminal.color, plan.terminal.verbosity);
+    notes::of_plan(&plan).into_iter().for_each(|text| terminal.on(&RunEvent::Warning { text }));
     if plan.reports.json_to_stdout {
-        let text = serde_json::to_string_pretty(plan).map_err(|error| fault::of(&error, None))?;
+        let text = serde_json::to_string_pretty(&plan).map_err(|error| fault::of(&error, None))?;
         return print::text(&format!("{text}\n"));
     }
-    print::text(&testbox_config::describe(plan))
+    print::text(&testbox_config::describe(&plan))
 }
 
 /// The terminal's modes before the run, if the command gets a terminal of its own.
@@ -138,7 +141,8 @@ impl Run<'_> {
 
     /// What the user must know before the run although it does not hinder it.
     fn notes(&self, terminal: &mut Terminal) {
-        for text in testbox_config::notes(self.plan).into_iter().chain(self.bundle.notes.iter().cloned()) {
+        let notes = notes::of(self.plan, self.bundle.process.plugin);
+        for text in notes.into_iter().chain(self.bundle.notes.iter().cloned()) {
             terminal.on(&RunEvent::Warning { text });
         }
     }

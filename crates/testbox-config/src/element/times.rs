@@ -1,7 +1,8 @@
 //! `timeout`, `idle-timeout`, `grace`: how long a run may take, be idle, and resist its end.
 
-use testbox_model::{Duration, Origin, Times};
+use testbox_model::{Duration, Times};
 
+use super::strength;
 use crate::place::{Given, given};
 use crate::{ConfigError, Layer};
 
@@ -22,7 +23,7 @@ pub(crate) fn resolve(layer: &Layer) -> Result<Times, ConfigError> {
 
 /// Refuses a `span` longer than the timeout, unless it is only a weaker source's: a short `--timeout` on the command
 /// line need not repeat what the policy says.
-fn within<T>(
+pub(super) fn within<T>(
     timeout: &Given<'_, Duration>,
     given: &Given<'_, T>,
     span: Duration,
@@ -38,14 +39,4 @@ fn within<T>(
         why,
         fix: format!("give `{}` at most the {} of `timeout`, or raise that", given.key, timeout.value()),
     })
-}
-
-fn strength(origin: &Origin) -> u8 {
-    match origin {
-        Origin::Flag(_) => 4,
-        Origin::Environment(_) => 3,
-        Origin::ProjectFile { .. } => 2,
-        Origin::Policy(name) if name != crate::policy::DEFAULT => 1,
-        Origin::Policy(_) | Origin::Machine(_) | Origin::Command(_) | Origin::Joined(_) => 0,
-    }
 }

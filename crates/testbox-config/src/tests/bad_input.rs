@@ -28,6 +28,14 @@ fn values_out_of_range() {
         ("tmp-size", "7G", ["`--tmp-size 7G` is too large", "charged", "`6G`"]),
         ("output-limit", "0", ["`--output-limit 0` is too small", "1.0 KiB", "`1K`"]),
         ("fsize", "0", ["`--fsize 0` is too small", "or `none`", "`4K`"]),
+        ("jobs", "0", ["`--jobs 0` is too small", "1 to 64", "`1`"]),
+        ("jobs", "65", ["`--jobs 65` is too large", "1 to 64", "`64`"]),
+        ("test-memory", "0", ["`--test-memory 0` is too small", "16.0 MiB to 6.0 GiB (the memory limit)", "`16M`"]),
+        ("file-memory", "64", ["`--file-memory 64` is too small", "the memory limit", "`64M`"]),
+        ("max-kills", "0", ["`--max-kills 0` is too small", "1 to 1000000", "`1`"]),
+        ("max-kills", "18446744073709551615", ["is too large", "1 to 1000000", "`1000000`"]),
+        ("retry-killed", "101", ["`--retry-killed 101` is too large", "0 to 100", "`100`"]),
+        ("memories", "10001", ["`--memories 10001` is too large", "0 to 10000", "`10000`"]),
     ] {
         let message = message(&Case::new().flag(key, value));
         for part in parts {
@@ -43,6 +51,15 @@ fn values_that_contradict_each_other() {
         (Case::new().flag("grace", "1h"), "`--grace 1h`", "policy `default`: `timeout = 30m`"),
         (Case::new().flag("idle-timeout", "1h"), "`--idle-timeout 1h`", "`timeout = 30m`"),
         (Case::new().flag("timeout", "5s").flag("grace", "6s"), "`--grace 6s`", "`--timeout 5s`"),
+        (Case::new().flag("test-memory", "7G"), "`--test-memory 7G`", "`memory = 6.0 GiB` (machine: 3/4 of 8.0 GiB"),
+        (Case::new().flag("memory", "1G").flag("file-memory", "50%"), "`--file-memory 50%`", "`--memory 1G`"),
+        (Case::new().flag("test-timeout", "1h"), "`--test-timeout 1h`", "`timeout = 30m`"),
+        (Case::new().flag("teardown-timeout", "1h"), "`--teardown-timeout 1h`", "`timeout = 30m`"),
+        (Case::new().flag("collect-timeout", "1h"), "`--collect-timeout 1h`", "`timeout = 30m`"),
+        (Case::new().flag("isolate", "file").flag("test-memory", "1G"), "`--test-memory 1G`", "`--isolate file`"),
+        (Case::new().flag("isolate", "none").flag("file-memory", "1G"), "`--file-memory 1G`", "`--isolate none`"),
+        (Case::new().flag("isolate", "session").flag("jobs", "auto"), "`--jobs auto`", "`--isolate session`"),
+        (Case::new().flag("file-memory", "1G").flag("test-memory", "1G"), "`--file-memory 1G`", "`--test-memory 1G`"),
         (Case::new().flag("ro", "sub").flag("rw", "sub"), "`--ro sub`", "`--rw sub`"),
         (Case::new().flag("rw", "sub").flag("hide", "./sub/"), "`--rw sub`", "`--hide ./sub/`"),
         (Case::new().file("project/p.toml", policy).flag("policy", "p.toml"), "`grace = 2m`", "`timeout = 1m`"),
@@ -51,6 +68,30 @@ fn values_that_contradict_each_other() {
         assert!(matches!(error, ConfigError::Contradiction { .. }), "{error:?}");
         let message = message(&case);
         assert!(message.contains(first) && message.contains(second), "{message}");
+    }
+}
+
+#[test]
+fn quotas_that_cannot_hold() {
+    for (quota, parts) in [
+        (
+            "\"t/**\" = { memory = \"7G\" }",
+            ["testbox.toml:3: `memory = 7G` contradicts", "`memory = 6.0 GiB` (machine"],
+        ),
+        ("\"t/**\" = { memory = 0 }", ["testbox.toml:3: `memory = 0` is too small", "did you mean `16M`?"]),
+        ("\"t/**\" = { pids = 513 }", ["testbox.toml:3: `pids = 513` contradicts", "policy `default`: `pids = 512`"]),
+        ("\"t/**\" = { pids = 0 }", ["testbox.toml:3: `pids = 0` is too small", "did you mean `1`?"]),
+        ("marker.slow = { timeout = \"2h\" }", ["testbox.toml:3: `timeout = 2h` contradicts", "`timeout = 30m`"]),
+        (
+            "\"a.py::b\" = { isolate = \"none\" }",
+            ["testbox.toml:3: `isolate`: `none` is not", "did you mean `session`?"],
+        ),
+        ("\"t/**\" = {}", ["testbox.toml:3: `quota`: the quota of `t/**` has no limit", "isolate"]),
+    ] {
+        let message = message(&Case::new().file("project/testbox.toml", &format!("# mine\n[quota]\n{quota}\n")));
+        for part in parts {
+            assert!(message.contains(part), "{quota}: `{part}` in {message}");
+        }
     }
 }
 

@@ -64,7 +64,9 @@ fn every_key_is_a_flag_of_run_and_of_bundle() {
 #[test]
 fn every_flag_reaches_the_layer() {
     let line = "run --memory 2G --swap 1 --pids 9 --cpus 1.5 --nofile 99 --io-read 5M --io-write 6M --tmp-size 64M \
-                --output-limit 1M --fsize none --timeout 9s --idle-timeout 5s --grace 1s --write --ro a --rw b --hide c \
+                --output-limit 1M --fsize none --timeout 9s --idle-timeout 5s --grace 1s \
+                --isolate test -j 2 --test-memory 1G --file-memory none --collect-timeout 3s --test-timeout 2s \
+                --teardown-timeout 1s --max-kills 3 --retry-killed 1 --memories 5 --write --ro a --rw b --hide c \
                 --output *.xml --env A --env B=1 --cwd d --net host --policy open --seccomp strict \
                 --allow-degraded memory,pids --allow-degraded io --no-project-file --no-plugin --report-dir r --json - -vv --no-color \
                 --tty --raw-output -- x";
@@ -101,6 +103,15 @@ fn wrong_values_name_flag_value_accepted_forms_and_nearest() {
         ("run --allow-degraded memroy x", ["--allow-degraded <WALL>", "memroy", "capabilities", "'memory'"]),
         ("run --env =x x", ["--env <NAME[=VALUE]>", "=x", "NAME=VALUE", "is not a rule"]),
         ("run --output ../x x", ["--output <GLOB>", "../x", "without `..`", "is not a glob"]),
+        ("run --isolate tset x", ["--isolate <DIVISION>", "tset", "numbers of tests", "did you mean `test`"]),
+        ("run --isolate 0 x", ["--isolate <DIVISION>", "`0` is not", "from 1 to", "did you mean `test`"]),
+        ("run -j atuo x", ["--jobs <N>", "atuo", "or `auto`", "did you mean `auto`"]),
+        ("run --test-memory -1 x", ["--test-memory <SIZE>", "`-1` is not a size", "512M or 2GiB", "or `none`"]),
+        (
+            "run --test-timeout 0s x",
+            ["--test-timeout <DUR>", "`0s` is not a duration", "or `none`", "did you mean `1s`"],
+        ),
+        ("run --max-kills -3 x", ["--max-kills <N>", "`-3` is not a count", "whole numbers", "like 512"]),
         ("run --json file x", ["--json <TARGET>", "file", "stdout", "did you mean `-`"]),
     ] {
         let message = error(line);

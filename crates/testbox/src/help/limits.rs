@@ -1,7 +1,7 @@
 //! `testbox help limits`: what is limited, how, and what happens then.
 
 /// Each key of a limit with what it bounds, by what means, and what follows.
-const LIMITS: [(&str, &str); 12] = [
+const LIMITS: [(&str, &str); 17] = [
     (
         "memory",
         "What the whole box uses: processes, scratch space, page cache. A cgroup counts what is in use, not what is merely \
@@ -26,6 +26,22 @@ const LIMITS: [(&str, &str); 12] = [
     ("fsize", "Bytes of one file. Beyond it the writer gets SIGXFSZ (122)."),
     ("timeout", "Wall time of the run. Then SIGTERM, and after `grace` the kernel kills everything in the box (124)."),
     ("idle-timeout", "Time in which the box prints nothing and uses no CPU. Then as with timeout (124)."),
+    (
+        "test-memory",
+        "Memory of the worker of each test of a pytest command, whatever it forks. Beyond it the kernel kills in the worker; \
+         the test has failed, with its peak and the line that it was in, and the others go on. Asks for `--isolate test`.",
+    ),
+    ("file-memory", "The same for the worker of each file. Asks for `--isolate file`."),
+    (
+        "test-timeout",
+        "Wall time of each test's setup and call. Then its worker is killed, whatever it is doing; the test has failed, with \
+         the line that it was in, and the others go on.",
+    ),
+    ("teardown-timeout", "The same for each test's teardown."),
+    (
+        "collect-timeout",
+        "Wall time from pytest's start to the end of its collection. Then as with timeout (124), with what was imported.",
+    ),
 ];
 
 pub(super) fn text() -> String {
@@ -56,19 +72,26 @@ fn wrapped(text: &str) -> String {
 const HEAD: &str = "\
 Limits of a box
 
-A box is limited as a whole, whatever it forks; only nofile counts per process and fsize per file. A limit
+A box is limited as a whole, whatever it forks; only nofile counts per process and fsize per file. The tests of a
+pytest command can have limits of their own on top, and some of them others than the rest (quotas). A limit
 that this host cannot enforce stops the run, unless `--allow-degraded` names its wall; `testbox doctor`
 tells before.
 ";
 
-const TAIL: &str = "
+const TAIL: &str = r#"
 SIZE   512M, 2GiB, 1.5G (binary units), or a share of this machine's memory like 50%
 RATE   10M or 10M/s
 DUR    250ms, 90s, 5m, 1h30m
 
+Quotas stand in testbox.toml, or in pyproject.toml as [tool.testbox.quota]; `testbox help policy` explains them:
+
+    [quota]
+    "tests/e2e/**" = { memory = "3G", timeout = "5m", isolate = "test", pids = 100 }
+    marker.memory_intensive = { memory = "2G" }
+
 In a container that has a memory limit of its own, that limit is this machine's memory.
 `testbox run --dry-run -- COMMAND` prints what holds here, and why.
-";
+"#;
 
 #[cfg(test)]
 mod tests {

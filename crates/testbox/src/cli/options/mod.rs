@@ -2,6 +2,7 @@
 
 mod limits;
 mod reports;
+mod testing;
 mod times;
 mod view;
 mod walls;
@@ -17,6 +18,8 @@ pub(super) struct Options {
     #[command(flatten)]
     times: times::TimeOptions,
     #[command(flatten)]
+    testing: testing::TestOptions,
+    #[command(flatten)]
     view: view::ViewOptions,
     #[command(flatten)]
     walls: walls::WallOptions,
@@ -30,6 +33,7 @@ impl Options {
         let mut layer = Layer::default();
         self.limits.fill(&mut layer);
         self.times.fill(&mut layer);
+        self.testing.fill(&mut layer);
         self.view.fill(&mut layer);
         self.walls.fill(&mut layer);
         self.reports.fill(&mut layer);
