@@ -68,11 +68,16 @@ fn unserved(plan: &RunPlan) -> Vec<String> {
         ("test-memory", testing.test_memory.value.is_some(), &testing.test_memory.origin),
         ("file-memory", testing.file_memory.value.is_some(), &testing.file_memory.origin),
         ("jobs", testing.jobs.value > 1, &testing.jobs.origin),
+        ("test-timeout", testing.test_timeout.value.is_some(), &testing.test_timeout.origin),
+        ("teardown-timeout", testing.teardown_timeout.value.is_some(), &testing.teardown_timeout.origin),
+        ("retry-killed", testing.retry_killed.value > 0, &testing.retry_killed.origin),
+        ("quota", !testing.quotas.value.is_empty(), &testing.quotas.origin),
     ];
     let divisions =
         || std::iter::once(isolate.value).chain(testing.quotas.value.iter().filter_map(|quota| quota.isolate));
     let unserved = wanted.into_iter().filter(|(key, given, _)| *given && !divisions().any(|one| meets(key, one)));
-    let note = |(key, _, origin)| {
+    let note = |(key, _, origin): (&str, bool, &Origin)| {
+        let origin = first(origin);
         format!("`{key}` ({origin}) has no effect with `isolate = {}` ({})", isolate.value, isolate.origin)
     };
     unserved.map(note).collect()

@@ -29,7 +29,9 @@ pub fn count(plan: &mut RunPlan) {
     let mut globs: Vec<_> = plan.testing.quotas.value.iter_mut().filter_map(matched).collect();
     if !globs.is_empty() {
         walk(&root, |file| {
-            globs.iter_mut().filter(|(glob, _)| glob.is_match(file)).for_each(|(_, files)| **files += 1)
+            // A folder's name means all in it.
+            let matches = |glob: &GlobMatcher| file.ancestors().any(|path| glob.is_match(path));
+            globs.iter_mut().filter(|(glob, _)| matches(glob)).for_each(|(_, files)| **files += 1);
         });
     }
 }

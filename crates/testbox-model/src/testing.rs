@@ -30,7 +30,8 @@ pub struct Testing {
     pub retry_killed: Setting<u32>,
     /// Rows of the table of the tests that used most memory; 0: no table.
     pub memories: Setting<u32>,
-    /// Limits of some tests; of several that match, the most specific wins: node id before marker before path.
+    /// Limits of some tests, the most specific first: node ids before markers before paths, longer patterns before shorter
+    /// ones. Of several that match a test, each value is that of the first one that has it.
     pub quotas: Setting<Vec<Quota>>,
 }
 

@@ -88,6 +88,10 @@ fn implied(layer: &Layer) -> Result<Vec<Wish>, ConfigError> {
     let jobs = given("jobs", &layer.jobs)?;
     let several = !matches!(jobs.value(), Auto::Value(count) if count.0 <= 1);
     wishes.extend(several.then(|| wish(&jobs, Isolate::File)));
+    for (key, slot) in [("test-timeout", &layer.test_timeout), ("teardown-timeout", &layer.teardown_timeout)] {
+        let timeout = given(key, slot)?;
+        wishes.extend(timeout.value().0.map(|_| wish(&timeout, Isolate::Session)));
+    }
     Ok(wishes)
 }
 
@@ -101,7 +105,8 @@ pub(crate) fn meets(key: &str, division: Isolate) -> bool {
         "test-memory" => division == Isolate::Tests(1),
         "file-memory" => division == Isolate::File,
         "jobs" => matches!(division, Isolate::File | Isolate::Tests(_)),
-        _ => true,
+        "isolate" => true,
+        _ => division != Isolate::None,
     }
 }
 
@@ -109,7 +114,8 @@ fn needs(key: &str) -> &'static str {
     match key {
         "test-memory" => "`--isolate test`",
         "file-memory" => "`--isolate file`",
-        _ => "`--isolate file`, `test` or a number",
+        "jobs" => "`--isolate file`, `test` or a number",
+        _ => "a worker, which `--isolate none` takes away",
     }
 }
 

@@ -128,9 +128,16 @@ pub(crate) fn of_key(text: &str) -> Result<QuotaOf, UnitError> {
 }
 
 fn path(text: &str) -> Result<QuotaOf, UnitError> {
-    // Braces and backslashes mean different things to different readers of globs.
-    if !is_inside(text) || text.contains(['{', '}', '\\']) {
-        return Err(wrong(text, "glob of tests", PATHS, text.strip_prefix("./").filter(|rest| is_inside(rest))));
+    // Braces, backslashes and `**` beside other letters mean different things to different readers of globs.
+    let ambiguous = |part: &str| part.contains(['{', '}', '\\']) || (part.contains("**") && part != "**");
+    if !is_inside(text) || text.split('/').any(ambiguous) {
+        let plain = text.trim_start_matches("./").trim_end_matches('/');
+        return Err(wrong(
+            text,
+            "glob of tests",
+            PATHS,
+            Some(plain).filter(|plain| *plain != text && is_inside(plain)),
+        ));
     }
     match GlobBuilder::new(text).literal_separator(true).build() {
         Ok(_) => Ok(QuotaOf::Path(text.to_owned())),
@@ -167,11 +174,12 @@ mod tests {
             assert_eq!(of_key(text), Ok(expected), "{text}");
         }
         for text in
-            ["", "/a", "../a", "a/../b", "a//b", "a/", "a[", "{a,b}", "a\\b", "::x", "a.py::", "/a.py::x", "a\0"]
+            ["", "/a", "../a", "a/../b", "a//b", "a/", "a[", "{a,b}", "a\\b", "a**", "::x", "a.py::", "/a.py::x", "a\0"]
         {
             assert!(of_key(text).is_err(), "{text}");
         }
         assert_eq!(of_key("./tests/**").unwrap_err().nearest.as_deref(), Some("tests/**"));
+        assert_eq!(of_key("tests/").unwrap_err().nearest.as_deref(), Some("tests"));
     }
 
     #[test]

@@ -87,6 +87,17 @@ fn a_quota_s_division_serves_as_well() {
 }
 
 #[test]
+fn without_workers_no_test_has_limits_of_its_own() {
+    let case = Case::new().file("project/testbox.toml", "isolate = \"none\"\n").flag("test-timeout", "5s");
+    assert_eq!(isolate(&case), (Isolate::Session, "implied by flag --test-timeout".to_owned()));
+    let error = Case::new().flag("isolate", "none").flag("teardown-timeout", "5s").error().to_string();
+    assert!(error.contains("`--teardown-timeout 5s` contradicts `--isolate none`"), "{error}");
+    let case = Case::new().file("project/testbox.toml", "retry-killed = 1\n[quota]\nmarker.a = { pids = 9 }\n");
+    let notes = notes(&case.flag("isolate", "none").plan());
+    assert!(notes.len() == 2 && notes[0].contains("`retry-killed`") && notes[1].contains("`quota`"), "{notes:?}");
+}
+
+#[test]
 fn auto_jobs_are_the_cpus_of_the_box() {
     let jobs = |cpus: &str, machine: Machine| {
         let jobs = Case::new().machine(machine).flag("jobs", "auto").flag("cpus", cpus).plan().testing.jobs;
@@ -141,13 +152,18 @@ fn no_variable_sets_a_quota() {
 fn files_of_path_quotas_are_counted_where_somebody_asks() {
     let case = Case::new().file("project/sub/test_a.py", "").file(
         "project/pyproject.toml",
-        "[tool.testbox.quota]\n\"sub/*.py\" = { pids = 9 }\n\"sbu/*.py\" = { pids = 9 }\nmarker.a = { pids = 9 }\n",
+        "[tool.testbox.quota]\n\"sub/*.py\" = { pids = 9 }\n\"sbu/*.py\" = { pids = 9 }\nsub = { pids = 9 }\nmarker.a = { pids = 9 }\n",
     );
     let mut plan = case.plan();
     assert!(plan.testing.quotas.value.iter().all(|quota| quota.files.is_none()));
     count_quota_files(&mut plan);
     let text = describe(&plan);
-    for line in ["path sub/*.py (1 file): pids 9", "path sbu/*.py (matches no file): pids 9", "marker a: pids 9"] {
+    for line in [
+        "path sub/*.py (1 file): pids 9",
+        "path sbu/*.py (matches no file): pids 9",
+        "path sub (1 file): pids 9",
+        "marker a: pids 9",
+    ] {
         assert!(text.contains(line), "{line} in {text}");
     }
 }
