@@ -14,6 +14,8 @@ const BOX: &[Need] = &[Need::Box];
 fn main() {
     testbox_tests::run(vec![
         case("limits of zero, negative, absurd or larger than the machine", &[], limits),
+        case("how tests are divided and limited, against all reason", &[], divisions),
+        case("quotas that say nothing, too much or something unknown", &[], quotas),
         case("a guess for a limit is accepted", &[], guesses_are_accepted),
         case("unknown keys are named with file, line and the nearest", &[], unknown_keys),
         case("values of a wrong type or form are named with file and line", &[], wrong_types),
@@ -77,6 +79,73 @@ fn limits() {
     project.refuses(&["--memory", "64M", "--tmp-size", "65M"], 125, &["`--tmp-size 65M`", "64.0 MiB"]);
 }
 
+fn divisions() {
+    let project = Project::new();
+    for (flag, value, words) in [
+        ("--jobs", "0", &["too small", "1 to 64", "did you mean `1`"][..]),
+        ("--jobs", "1000000", &["too large", "did you mean `64`"]),
+        ("--test-memory", "0", &["too small", "16.0 MiB", "did you mean `16M`"]),
+        ("--test-memory", "900000G", &["`memory = ", "a worker has no more than its box"]),
+        ("--file-memory", "900000G", &["`memory = ", "a worker has no more than its box"]),
+        ("--max-kills", "0", &["too small", "did you mean `1`"]),
+        ("--retry-killed", "18446744073709551615", &["too large", "did you mean `100`"]),
+        ("--memories", "10001", &["too large", "did you mean `10000`"]),
+        ("--test-timeout", "300d", &["`timeout = 30m`", "the run would end before"]),
+    ] {
+        let finished = project.refuses(&[flag, value], 125, words);
+        assert!(finished.stderr.contains(&format!("`{flag} {value}`")), "{}", finished.stderr);
+    }
+    for (flag, value, words) in [
+        ("--isolate", "0", &["from 1 to 1000000", "did you mean `test`"][..]),
+        ("--isolate", "-1", &["session, file, test, none"]),
+        ("--isolate", "flie", &["did you mean `file`"]),
+        ("--isolate", "1000001", &["did you mean `1000000`"]),
+        ("--jobs", "-2", &["whole numbers", "or `auto`"]),
+        ("--jobs", "atuo", &["did you mean `auto`"]),
+        ("--test-memory", "1 gig", &["did you mean `1G`"]),
+        ("--collect-timeout", "5", &["did you mean `5s`"]),
+        ("--test-timeout", "0s", &["did you mean `1s`"]),
+        ("--teardown-timeout", "nnoe", &["did you mean `none`"]),
+        ("--max-kills", "ten", &["whole numbers"]),
+    ] {
+        project.refuses(&[flag, value], 2, words);
+    }
+    for (first, second) in [
+        (["--test-memory", "1G"], ["--memory", "512M"]),
+        (["--test-memory", "64M"], ["--isolate", "file"]),
+        (["--file-memory", "64M"], ["--isolate", "session"]),
+        (["--jobs", "2"], ["--isolate", "none"]),
+        (["--test-timeout", "5s"], ["--isolate", "none"]),
+        (["--collect-timeout", "5m"], ["--timeout", "1m"]),
+    ] {
+        let both = [first.join(" "), second.join(" ")].map(|stated| format!("`{stated}`"));
+        project.refuses(&[first, second].concat(), 125, &[&both[0], &both[1], "contradicts"]);
+    }
+}
+
+fn quotas() {
+    let project = Project::new();
+    for (text, words) in [
+        ("\"t/**\" = { memroy = \"1G\" }", &["unknown key `memroy`", "did you mean `memory`?"][..]),
+        ("\"t/**\" = { }", &["the quota of `t/**` has no limit"]),
+        ("\"t/**\" = \"1G\"", &["`quota` is a value", "table"]),
+        ("\"t/**\" = { memory = \"900000G\" }", &["`memory = 900000G`", "a worker has no more than its box"]),
+        ("\"t/**\" = { memory = 1 }", &["`memory = 1`", "too small"]),
+        ("marker.slow = { pids = 99999 }", &["`pids = 99999`", "`pids = 512`"]),
+        ("marker.\"not one\" = { pids = 9 }", &["`not one` is not a marker"]),
+        ("marker.slow = { timeout = 90 }", &["`timeout`", "did you mean `90s`?"]),
+        ("\"/t/**\" = { pids = 9 }", &["`/t/**` is not a glob of tests"]),
+        ("\"../a.py::x\" = { pids = 9 }", &["`../a.py::x` is not a node id"]),
+        ("\"a.py::x\" = { isolate = \"none\" }", &["`isolate`", "did you mean `session`?"]),
+    ] {
+        project.write("testbox.toml", &format!("# mine\n[quota]\n{text}\n"));
+        let finished = project.refuses(&[] as &[&str], 125, words);
+        assert!(finished.stderr.contains("testbox.toml:3: "), "{}", finished.stderr);
+    }
+    project.write("testbox.toml", "[qouta]\n");
+    project.refuses(&[] as &[&str], 125, &["testbox.toml:1: unknown key `qouta`", "did you mean `quota`?"]);
+}
+
 /// What stands in backticks behind `did you mean`.
 fn guess(stderr: &str) -> Option<String> {
     Some(stderr.split_once("did you mean `")?.1.split_once('`')?.0.to_owned())
@@ -102,6 +171,14 @@ fn guesses_are_accepted() {
         ("--timeout", "0s"),
         ("--timeout", "5000d"),
         ("--memory", "1000%"),
+        ("--jobs", "0"),
+        ("--jobs", "999"),
+        ("--isolate", "0"),
+        ("--isolate", "9999999"),
+        ("--test-memory", "5"),
+        ("--max-kills", "0"),
+        ("--retry-killed", "999"),
+        ("--memories", "99999"),
     ] {
         let stderr = project.run(&["--dry-run", flag, value, "--", "true"]).stderr;
         let guess = guess(&stderr).unwrap_or_else(|| panic!("{flag} {value}: no guess in {stderr}"));

@@ -23,6 +23,8 @@ fn main() {
         case("without a command the usage is shown", &[], usage),
         case("a dry run names the origin of every value", &[], origins),
         case("flags beat environment beats project file beats policy", &[], precedence),
+        case("a dry run shows how tests are divided and in which order quotas hold", &[], quotas),
+        case("what nothing heeds is said, in a dry run as well", &[], unheeded),
         case("a dry run starts nothing and writes nothing", &[], dry_run_writes_nothing),
         case("a dry run as JSON is one JSON document", &[], dry_run_json),
         case("the version is printed", &[], version),
@@ -166,12 +168,24 @@ fn topics() {
         assert!(codes.contains(code) && codes.contains(meaning), "{code}: {codes}");
     }
     let policy = said(&["help", "policy"]).expect_code(0).stdout;
-    for key in ["memory = \"auto\"", "pids = 512", "seccomp = \"default\"", "report-dir"] {
+    for key in
+        ["memory = \"auto\"", "pids = 512", "seccomp = \"default\"", "report-dir", "isolate = \"session\"", "[quota]"]
+    {
         assert!(policy.contains(key), "{key}: {policy}");
     }
     assert!(said(&["help", "policy", "strict"]).expect_code(0).stdout.contains("seccomp = \"strict\""));
     let limits = said(&["help", "limits"]).expect_code(0).stdout;
-    for flag in ["--memory", "--pids", "--cpus", "--tmp-size", "--output-limit", "--fsize", "--timeout"] {
+    for flag in [
+        "--memory",
+        "--pids",
+        "--cpus",
+        "--tmp-size",
+        "--output-limit",
+        "--fsize",
+        "--timeout",
+        "--test-memory",
+        "[quota]",
+    ] {
         assert!(limits.contains(flag), "{flag}: {limits}");
     }
 }
@@ -275,6 +289,54 @@ fn precedence() {
         let line = pids(file, variable, flag);
         assert!(line.contains(value) && line.contains(origin), "{line}");
     }
+}
+
+const QUOTAS: &str = "[tool.pytest.ini_options]\n[tool.testbox]\n[tool.testbox.quota]\n\
+    \"tests/**\" = { timeout = \"90s\" }\n\"tests/e3e/**\" = { pids = 20 }\nmarker.slow = { memory = \"64M\" }\n\
+    \"tests/e2e/test_b.py::test_x\" = { isolate = \"test\", memory = \"96M\" }\n";
+
+fn quotas() {
+    let project = Project::new();
+    for file in ["tests/test_a.py", "tests/e2e/test_b.py", "tests/__pycache__/test_a.pyc"] {
+        project.write(file, "");
+    }
+    project.write("pyproject.toml", QUOTAS);
+    let plan =
+        project.run(&["--dry-run", "--memory", "128M", "--test-memory", "50M", "--", "pytest"]).expect_code(0).stdout;
+    let isolate = line(&plan, "isolate");
+    assert!(isolate.contains(" test ") && isolate.ends_with("(implied by flag --test-memory)"), "{isolate}");
+    let lines: Vec<&str> = plan.lines().skip_while(|line| !line.starts_with("quota ")).take(4).collect();
+    for (line, (words, number)) in lines.iter().zip([
+        ("node tests/e2e/test_b.py::test_x: memory 96.0 MiB, isolate test", 7),
+        ("marker slow: memory 64.0 MiB", 6),
+        ("path tests/e3e/** (matches no file): pids 20", 5),
+        ("path tests/** (2 files): timeout 1 min 30 s", 4),
+    ]) {
+        assert!(line.contains(words) && line.ends_with(&format!("pyproject.toml:{number})")), "{words} in {plan}");
+    }
+    let json = project.run(&["--dry-run", "--json", "-", "--", "pytest"]).expect_code(0).stdout;
+    let quotas = &serde_json::from_str::<serde_json::Value>(&json).expect("JSON")["testing"]["quotas"]["value"];
+    let path = &quotas[3];
+    assert_eq!((&path["kind"], &path["pattern"], &path["files"]), (&"path".into(), &"tests/**".into(), &2.into()));
+    assert_eq!((&quotas[0]["memory_bytes"], &quotas[0]["files"]), (&(96 << 20).into(), &serde_json::Value::Null));
+}
+
+fn unheeded() {
+    let project = Project::new();
+    for (flags, command, words) in [
+        (
+            &["--isolate", "file"][..],
+            "make",
+            &["`isolate` (flag --isolate) has no effect", "the command is not pytest"][..],
+        ),
+        (&["--no-plugin", "-j", "2"], "pytest", &["`jobs` (flag --jobs) has no effect", "`no-plugin`"]),
+    ] {
+        let arguments = [&["--dry-run"][..], flags, &["--", command]].concat();
+        let said = project.run(&arguments).expect_code(0).stderr;
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+    let quiet = project.run(&["--dry-run", "--", "make"]).expect_code(0).stderr;
+    assert!(quiet.is_empty(), "{quiet}");
 }
 
 fn dry_run_writes_nothing() {
