@@ -33,8 +33,8 @@ impl RunArgs {
 }
 
 const AFTER_HELP: &str = "\
-Every flag with a default is also a key of `testbox.toml` and of `[tool.testbox]` in pyproject.toml; limits, times and \
-reports also a variable like TESTBOX_MEMORY. Flags beat the environment, which beats the project file, which beats the \
+Every flag with a default is also a key of `testbox.toml` and of `[tool.testbox]` in pyproject.toml; limits, times, \
+how tests are divided, and reports also a variable like TESTBOX_MEMORY. Flags beat the environment, which beats the project file, which beats the \
 policy. Lists are added to. `--dry-run` shows what holds and why; `testbox help exit-codes` lists the exit codes.
 
 Examples:
