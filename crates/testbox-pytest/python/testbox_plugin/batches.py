@@ -1,0 +1,86 @@
+"""Which tests share a worker. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, List, Optional
+
+
+@dataclass
+class Batch:
+    """Tests, as indices into the session's items, that one worker runs in this order."""
+
+    tests: List[int]
+    isolate: Any
+    memory: Optional[int] = None
+    pids: Optional[int] = None
+    #: How often its test was killed before.
+    attempt: int = 0
+
+    @property
+    def first(self):
+        """Batches are told in the order of their first tests."""
+        return self.tests[0]
+
+
+def file_of(nodeid):
+    """The file in which a test is."""
+    return nodeid.split("::")[0]
+
+
+def make(tests, nodeids, needs, settings):
+    """The batches of these tests, in the order of their first tests; never tests of different limits in one."""
+    groups, runs = {}, {}
+    for test in tests:
+        need = needs[test]
+        if need.isolate == "session":
+            key = ("session", need.limits)
+        elif need.isolate == "file":
+            key = ("file", need.limits, file_of(nodeids[test]))
+        elif need.isolate == "test":
+            key = ("test", test)
+        else:
+            key = _run_of(runs, need, groups)
+        groups.setdefault(key, []).append(test)
+    batches = [_batch(group, nodeids, needs, settings) for group in groups.values()]
+    return sorted(batches, key=lambda batch: batch.first)
+
+
+def _run_of(runs, need, groups):
+    """The group that is being filled with N consecutive tests of these limits."""
+    number = runs.get(need, 0)
+    if len(groups.get(("run", need, number), ())) >= need.isolate:
+        number = runs[need] = number + 1
+    return ("run", need, number)
+
+
+def _batch(group, nodeids, needs, settings):
+    need = needs[group[0]]
+    memory = need.memory
+    if memory is None and len(group) == 1:
+        memory = settings.test_memory
+    if memory is None and len({file_of(nodeids[test]) for test in group}) == 1:
+        memory = settings.file_memory
+    return Batch(group, need.isolate, memory, need.pids)
+
+
+def after_a_kill(batch, rest, nodeids, needs, settings):
+    """The batches in which the tests go on that had not begun: after a whole session's worker was killed, by file."""
+    if batch.isolate == "session":
+        return _by_file(rest, nodeids, needs, settings)
+    return [_batch(rest, nodeids, needs, settings)] if rest else []
+
+
+def _by_file(rest, nodeids, needs, settings):
+    groups = {}
+    for test in rest:
+        groups.setdefault(file_of(nodeids[test]), []).append(test)
+    batches = [_batch(group, nodeids, needs, settings) for group in groups.values()]
+    for batch in batches:
+        batch.isolate = "file"
+    return batches
+
+
+def once_more(test, batch, nodeids, needs, settings):
+    """A killed test, alone."""
+    again = _batch([test], nodeids, needs, settings)
+    again.isolate, again.attempt = "test", batch.attempt + 1
+    return again

@@ -1,0 +1,162 @@
+"""Frames: a length (four bytes, little endian) and a JSON object, over a socket, both ways, with descriptors."""
+
+import array
+import collections
+import json
+import os
+import select
+import socket
+import struct
+
+#: testbox takes a longer frame for an attack.
+MAX_FRAME = 1 << 20
+#: A worker's report may be longer: it carries captured output.
+MAX_REPORT_FRAME = 32 << 20
+#: Descriptors that one order brings, at most.
+MAX_DESCRIPTORS = 32
+#: How long to wait for testbox's answer to the first frame.
+ANSWER_SECONDS = 10.0
+
+
+class Lost(Exception):
+    """The other end is gone, or says what nobody of ours says."""
+
+
+class Stream:
+    """One end of a socket that carries frames of at most `limit` bytes."""
+
+    def __init__(self, sock, limit):
+        self._socket = sock
+        self._limit = limit
+        self._buffer = bytearray()
+        self._descriptors = collections.deque()
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def close(self):
+        self._socket.close()
+
+    def send(self, message):
+        """Sends one frame; waits until the other end has room for it."""
+        body = json.dumps(message, separators=(",", ":")).encode()
+        if len(body) > self._limit:
+            raise Lost("a frame of %d bytes, where %d are the most" % (len(body), self._limit))
+        try:
+            self._socket.sendall(struct.pack("<I", len(body)) + body)
+        except OSError as error:
+            raise Lost(f"cannot send: {error}") from error
+
+    def receive(self, wait=True):
+        """The next frame; None if `wait` is false and there is no whole one. Raises Lost at the end of the stream."""
+        while True:
+            message = self._take()
+            if message is not None:
+                return message
+            if not self._read(wait):
+                return None
+
+    def _take(self):
+        if len(self._buffer) < 4:
+            return None
+        (length,) = struct.unpack_from("<I", self._buffer)
+        if length > self._limit:
+            raise Lost("a frame of %d bytes, where %d are the most" % (length, self._limit))
+        if len(self._buffer) < 4 + length:
+            return None
+        body = bytes(self._buffer[4 : 4 + length])
+        del self._buffer[: 4 + length]
+        try:
+            message = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise Lost(f"a frame that is no JSON: {error}") from error
+        if not isinstance(message, dict):
+            raise Lost("a frame that is no object")
+        if message.get("fds"):
+            message["descriptors"] = self._pop_descriptors(message["fds"])
+        return message
+
+    def _pop_descriptors(self, count):
+        if not isinstance(count, int) or count > len(self._descriptors):
+            raise Lost("%r descriptors announced, %d came" % (count, len(self._descriptors)))
+        return [self._descriptors.popleft() for _ in range(count)]
+
+    def _read(self, wait):
+        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+        flags = 0 if wait else socket.MSG_DONTWAIT
+        try:
+            data, ancillary, told, _ = self._socket.recvmsg(65536, space, flags | socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise Lost(f"cannot receive: {error}") from error
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                fds = array.array("i")
+                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+                self._descriptors.extend(fds)
+        if told & socket.MSG_CTRUNC:
+            raise Lost("descriptors were lost on the way")
+        if not data:
+            raise Lost("the other end is closed")
+        self._buffer += data
+        return True
+
+
+class Channel:
+    """testbox's socket. Every frame is numbered. After the first failure it is silent and `lost` says why."""
+
+    def __init__(self, sock):
+        self._stream = Stream(sock, MAX_FRAME)
+        self._owner = os.getpid()
+        self._sequence = 0
+        self.lost = None
+
+    def fileno(self):
+        return self._stream.fileno()
+
+    def close(self):
+        """For a worker, which has no say here."""
+        self.lost = "closed"
+        self._stream.close()
+
+    def send(self, kind, **fields):
+        """Tells testbox; a process that a test forked has the same hooks and the same socket, but no say."""
+        if self.lost is not None or os.getpid() != self._owner:
+            return
+        try:
+            self._stream.send(dict(_readable(fields), t=kind, s=self._sequence + 1))
+            self._sequence += 1
+        except Lost as error:
+            self.lost = str(error)
+
+    def receive(self, wait_seconds=0.0):
+        """The next order; None if there is none within that time."""
+        if self.lost is not None:
+            return None
+        try:
+            order = self._stream.receive(wait=False)
+            if order is None and wait_seconds and select.select([self._stream], [], [], wait_seconds)[0]:
+                order = self._stream.receive(wait=False)
+            return order
+        except Lost as error:
+            self.lost = str(error)
+            return None
+
+    def wait_for_welcome(self):
+        """testbox's answer to the first frame; None if there is none."""
+        order = self.receive(ANSWER_SECONDS)
+        if order is None and self.lost is None:
+            self.lost = "no answer within %d seconds" % ANSWER_SECONDS
+        return order if order is not None and order.get("t") == "welcome" else None
+
+
+def _readable(value):
+    """The same with text that every JSON reader takes: no half characters."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(item) for item in value]
+    return value

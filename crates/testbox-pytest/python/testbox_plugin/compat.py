@@ -1,0 +1,255 @@
+"""Everything that is private to pytest or its plugins, named and guarded: where it is missing, its use is left out and
+the rest works."""
+
+import os
+import warnings
+
+import pytest
+
+#: Hooks that speak of a test's result: in a worker the shipper alone hears them.
+RESULT_HOOKS = (
+    "pytest_runtest_logstart",
+    "pytest_runtest_logreport",
+    "pytest_runtest_logfinish",
+    "pytest_warning_recorded",
+)
+#: Keeps its own state of a test's log in the process that runs the test.
+LOGGING_PLUGIN = "logging-plugin"
+#: Fixtures by which a test may write past the capture.
+CAPTURE_FIXTURES = frozenset(["capsys", "capfd", "capsysbinary", "capfdbinary", "capteesys"])
+
+
+def make_base_folder(config):
+    """Makes tmp_path's base folder before the first fork, so that all workers number their folders in the same one."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    if factory is not None:
+        try:
+            factory.getbasetemp()
+        except (OSError, ValueError):
+            # The tests that want one say so themselves.
+            pass
+
+
+def capture_descriptors(config):
+    """The files behind the global capture of stdout and stderr, by name; none if output is not captured in files."""
+    manager = config.pluginmanager.getplugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    found = {}
+    for name in ("out", "err"):
+        try:
+            found["std" + name] = getattr(capturing, name).tmpfile.fileno()
+        except (AttributeError, OSError, ValueError):
+            pass
+    return found
+
+
+def tear_down_all(session):
+    """Ends every fixture that is still set up, as pytest does at the end of a session."""
+    state = getattr(session, "_setupstate", None)
+    if state is not None and hasattr(state, "teardown_exact"):
+        state.teardown_exact(None)
+
+
+def count_failed_subtest(config, report):
+    """pytest 9 counts failed subtests in the process that ran them, and asks for the number where they are reported."""
+    try:
+        from _pytest.subtests import SubtestReport, failed_subtests_key
+    except ImportError:
+        return
+    if isinstance(report, SubtestReport) and report.failed:
+        config.stash[failed_subtests_key][getattr(report, "id", report.nodeid)] += 1
+
+
+def mute_result_hooks(config, shipper):
+    """In a worker: nobody but the shipper hears of results; the controller tells all others."""
+    manager = config.pluginmanager
+    for name in RESULT_HOOKS:
+        for implementation in getattr(config.hook, name).get_hookimpls():
+            if implementation.plugin is shipper or manager.get_name(implementation.plugin) == LOGGING_PLUGIN:
+                continue
+            implementation.function = _nothing
+            implementation.argnames = implementation.kwargnames = ()
+            implementation.hookwrapper = implementation.wrapper = False
+
+
+def _nothing():
+    return None
+
+
+def others_hear_results(config):
+    """Whether anything but pytest itself hears of results: it may end the session at any of them."""
+    for name in RESULT_HOOKS[:3]:
+        for implementation in getattr(config.hook, name).get_hookimpls():
+            module = getattr(implementation.function, "__module__", None) or ""
+            if not module.startswith(("_pytest.", "testbox_plugin")):
+                return True
+    return False
+
+
+def other_test_loop(config):
+    """The name of a plugin that runs the tests itself, or None."""
+    for implementation in config.hook.pytest_runtestloop.get_hookimpls():
+        module = getattr(implementation.function, "__module__", None) or ""
+        is_wrapper = implementation.hookwrapper or getattr(implementation, "wrapper", False)
+        if not is_wrapper and module != "_pytest.main" and not module.startswith("testbox_plugin"):
+            return module
+    return None
+
+
+def timeout_settings(config):
+    """pytest-timeout's general value in seconds (None: not set), and whether pytest-timeout itself is there."""
+    present = config.pluginmanager.hasplugin("timeout") or config.pluginmanager.hasplugin("pytest_timeout")
+    for value in (config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), _ini(config, "timeout")):
+        seconds = _seconds(value)
+        if seconds is not None:
+            return seconds, present
+    return None, present
+
+
+def _ini(config, name):
+    """A value of the ini file, also if no plugin has announced it."""
+    try:
+        return config.getini(name)
+    except (KeyError, ValueError):
+        value = config.inicfg.get(name)
+        return getattr(value, "value", value)
+
+
+def marked_timeout(item):
+    """Seconds of the `timeout` marker; None without one."""
+    mark = item.get_closest_marker("timeout")
+    if mark is None:
+        return None
+    return _seconds(mark.kwargs.get("timeout", mark.args[0] if mark.args else None))
+
+
+def _seconds(value):
+    try:
+        return None if value is None or value == "" else float(value)
+    except (TypeError, ValueError):
+        # pytest-timeout itself refuses it, by name.
+        return None
+
+
+class Measured:
+    """coverage.py in workers: each writes a data file of its own, and the controller adds them to its own data."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._files = []
+
+    @staticmethod
+    def running():
+        """The Coverage object that measures this process, or None."""
+        import sys
+
+        coverage = sys.modules.get("coverage")
+        current = coverage.Coverage.current() if hasattr(coverage, "Coverage") else None
+        collector = getattr(current, "_collector", None)
+        return current if hasattr(collector, "use_data") and hasattr(collector, "flush_data") else None
+
+    def next_file(self):
+        """Where the next worker writes; None if nothing is measured."""
+        if self.running() is None:
+            return None
+        self._files.append(os.path.join(self._folder, "coverage.%d" % len(self._files)))
+        return self._files[-1]
+
+    @classmethod
+    def divert(cls, path):
+        """In a worker: what is measured from now on goes to this file. Gives what writes it."""
+        current = cls.running()
+        if current is None or path is None:
+            return lambda: None
+        import coverage
+
+        current._data = coverage.CoverageData(basename=path)
+        current._collector.use_data(current._data, current._collector.static_context)
+
+        def write():
+            current._collector.flush_data()
+            current._data.write()
+
+        return write
+
+    def add_all(self):
+        """In the controller: the workers' data joins its own. Gives the files that cannot be read."""
+        current = self.running()
+        broken = []
+        for path in [path for path in self._files if current is not None and os.path.exists(path)]:
+            import coverage
+
+            data = coverage.CoverageData(basename=path)
+            try:
+                data.read()
+                current.get_data().update(data)
+            except Exception as error:  # sqlite3's and coverage's own
+                broken.append(f"{os.path.basename(path)}: {error}")
+            finally:
+                data.close()
+        self._files.clear()
+        return broken
+
+
+def warning_to_message(warning_message, when, nodeid):
+    """A recorded warning as JSON."""
+    category = warning_message.category
+    return {
+        "text": str(warning_message.message),
+        "category": [category.__module__, category.__qualname__],
+        "filename": str(warning_message.filename),
+        "lineno": int(warning_message.lineno),
+        "line": warning_message.line,
+        "source": warning_message.source is not None,
+        "when": when,
+        "nodeid": nodeid,
+    }
+
+
+def warning_from_message(message):
+    """The arguments of pytest_warning_recorded. The category is looked up, never imported."""
+    import sys
+
+    module, name = message["category"]
+    category = sys.modules.get(module)
+    for part in name.split("."):
+        category = getattr(category, part, None)
+    if not (isinstance(category, type) and issubclass(category, Warning)):
+        category = type(name, (Warning,), {"__module__": module})
+    text = message["text"]
+    said = type(category.__name__, (Warning,), {"__module__": module, "__str__": lambda self: text})
+    recorded = warnings.WarningMessage(
+        message=said(text),
+        category=category,
+        filename=message["filename"],
+        lineno=message["lineno"],
+        line=message["line"],
+        source=_Gone() if message["source"] else None,
+    )
+    return {"warning_message": recorded, "when": message["when"], "nodeid": message["nodeid"], "location": None}
+
+
+class _Gone:
+    """Stands for an object that stayed in the worker."""
+
+
+def uses_capture_fixture(item):
+    """Whether the test may write past the capture, so that the order of its output matters."""
+    return not CAPTURE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def writes_to_terminal(config):
+    """Whether tests write to the terminal themselves: without capture, with live logs, with shown fixtures."""
+    live = config.getoption("log_cli", None) or _ini(config, "log_cli") or config.getoption("log_cli_level", None)
+    shown = config.getoption("setupshow", False) or config.getoption("setuponly", False)
+    return bool(config.getoption("capture", "fd") in ("no", "tee-sys") or live is True or live == "true" or shown)
+
+
+def registered_markers(config):
+    """Names of the markers that somebody has announced."""
+    return {line.split(":")[0].split("(")[0].strip() for line in config.getini("markers")}
+
+
+def exit_exception(reason, returncode):
+    """pytest.exit's exception."""
+    return pytest.exit.Exception(reason, returncode)

@@ -1,0 +1,352 @@
+"""The controller: collects once, runs no test itself. It forks workers, tells pytest's hooks what they report, and goes
+on with the rest when one was killed.
+
+One loop waits for testbox's orders, for workers' frames and for their ends. A worker's way: `want` a slot, fork, `joined`,
+`go`, its tests, its end, `ended`, testbox's `diagnosis`.
+"""
+
+import gc
+import os
+import selectors
+import shutil
+import signal
+import tempfile
+import types
+
+import pytest
+
+from . import admission, batches, compat, process, relay, timeouts
+from .channel import Lost
+from .forked import Forked, Slot
+from .replay import Stage
+
+#: Where a process cannot be waited for by a descriptor (Python 3.8), it is looked at this often.
+POLL_SECONDS = 0.02
+#: A worker whose socket is closed is about to end; one that does not within this time has lost its socket to a test.
+CLOSING_SECONDS = 1.0
+#: pytest's exit code for a session that could not go on.
+EXIT_INTERNAL = 3
+
+
+class WorkerBroke(Exception):
+    """An error in a worker, outside of any test."""
+
+
+class Controller:
+    """Runs a session's tests in workers."""
+
+    def __init__(self, session, channel, settings):
+        self._session = session
+        self._config = session.config
+        self._channel = channel
+        self._settings = settings
+        self._nodeids = [item.nodeid for item in session.items]
+        self._needs = [settings.need_of(item) for item in session.items]
+        self._stage = Stage(session)
+        self._relay = relay.Relay(
+            session, channel, timeouts.Timeouts(self._config, settings), self._needs, holds=settings.retry_killed > 0
+        )
+        self._pending = []
+        self._crew = {}
+        self._admission = admission.Admission(settings)
+        self._kills = 0
+        self._ending = None
+        self._stopping = False
+        self._selector = selectors.DefaultSelector()
+        self._folder = tempfile.mkdtemp(prefix="testbox-")
+        self._measured = compat.Measured(self._folder)
+
+    def run(self):
+        """Runs all tests; raises what bare pytest would raise."""
+        for batch in batches.make(range(len(self._nodeids)), self._nodeids, self._needs, self._settings):
+            self._enqueue(batch)
+        compat.make_base_folder(self._config)
+        process.set_dumpable(False)
+        self._selector.register(self._channel, selectors.EVENT_READ, self._on_orders)
+        gc.collect()
+        gc.freeze()
+        try:
+            self._loop()
+            self._stage.play_all()
+        finally:
+            gc.unfreeze()
+            self._end()
+        self._raise_ending()
+
+    def _enqueue(self, batch):
+        self._pending.append((batch, self._stage.open(batch.first)))
+        self._pending.sort(key=lambda pair: pair[0].first)
+
+    def _loop(self):
+        while self._crew or (self._pending and not self._stopping):
+            self._want_slots()
+            polls = any(worker.is_alive() and worker.pidfd is None for worker in self._crew.values())
+            try:
+                ready = self._selector.select(POLL_SECONDS if polls else None)
+                for key, _ in ready:
+                    key.data()
+                self._look_for_ended()
+            except KeyboardInterrupt as error:
+                self._interrupt(error)
+            self._stage.play()
+            self._check_stop()
+
+    # Slots and forks
+
+    def _want_slots(self):
+        for number in range(self._settings.jobs):
+            if number in self._crew or self._stopping or not self._pending:
+                continue
+            chosen = self._admission.choose(
+                [batch for batch, _ in self._pending], [worker.batch for worker in self._crew.values()]
+            )
+            if chosen is None:
+                return
+            batch, script = self._pending.pop(chosen)
+            self._crew[number] = Forked(number, batch, script)
+            self._channel.send("want", w=number, memory=batch.memory, pids=batch.pids)
+
+    def _on_orders(self):
+        order = self._channel.receive()
+        while order is not None:
+            handle = {
+                "slot": self._on_slot,
+                "go": self._on_go,
+                "refused": self._on_refused,
+                "signal": self._on_signal,
+                "diagnosis": self._on_diagnosis,
+            }.get(order.get("t"))
+            worker = self._crew.get(order.get("w", 0))
+            if handle is not None and worker is not None:
+                handle(worker, order)
+            else:
+                Slot(order).close()
+            order = self._channel.receive()
+        if self._channel.lost is not None:
+            self._fail(f"testbox is gone ({self._channel.lost}): no test runs without its limits")
+
+    def _on_slot(self, worker, order):
+        slot = Slot(order)
+        worker.fork(self._session, slot, self._measured.next_file(), self._close_private)
+        self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_frames(worker))
+        if worker.pidfd is not None:
+            self._selector.register(worker.pidfd, selectors.EVENT_READ, lambda: None)
+
+    def _close_private(self):
+        """In a fresh worker: gives up all that is the controller's."""
+        for other in self._crew.values():
+            for descriptor in other.descriptors() if other.pid is not None else ():
+                os.close(descriptor)
+        self._selector.close()
+        self._channel.close()
+
+    def _on_go(self, worker, _order):
+        self._answer(worker, {"k": "go"})
+
+    def _on_refused(self, _worker, order):
+        self._fail(str(order.get("why", "testbox refused a worker's group")))
+
+    def _on_signal(self, worker, order):
+        worker.kill(order["signal"])
+
+    def _fail(self, why):
+        raise compat.exit_exception("testbox: " + why, EXIT_INTERNAL)
+
+    # What workers say
+
+    def _on_frames(self, worker):
+        try:
+            message = worker.link.receive(wait=False)
+            while message is not None:
+                self._on_message(worker, message)
+                message = worker.link.receive(wait=False)
+        except Lost as error:
+            self._selector.unregister(worker.link)
+            if not worker.said_over and not worker.ends_within(CLOSING_SECONDS):
+                # The test has closed the socket, or speaks with the worker's voice: it has no say any more.
+                worker.broken = f"its worker's socket is of no use any more: {error}"
+                worker.kill(signal.SIGKILL)
+
+    def _on_message(self, worker, message):
+        kind = message.get("k")
+        if worker.said_over:
+            raise Lost("a frame after the last")
+        if kind == "joined":
+            self._channel.send("joined", w=worker.number)
+        elif kind == "outside":
+            self._fail("a worker cannot join its group: {}".format(message.get("why")))
+        elif kind == "over":
+            worker.said_over = True
+        elif kind == "interrupted":
+            worker.was_stopped = True
+            self._stop(_raised_again(message))
+        elif kind == "broken":
+            worker.was_stopped = True
+            self._stop(WorkerBroke("in a worker:\n{}".format(message.get("text"))))
+        elif kind == "note":
+            self._channel.send("note", text=str(message.get("text")))
+        else:
+            self._relay.take(worker, message)
+            if kind == "finish":
+                self._on_finish(worker, message)
+            if message.get("ask"):
+                self._give_word(worker)
+
+    def _on_finish(self, worker, message):
+        self._admission.learn(relay.usage(message.get("usage")).get("peak"))
+        for name in ("shouldfail", "shouldstop"):
+            if message.get(name):
+                worker.was_stopped = True
+                if not getattr(self._session, name):
+                    setattr(self._session, name, str(message[name]))
+
+    def _give_word(self, worker):
+        """After a failure a worker waits to hear whether the session goes on."""
+        if self._stage.is_front(worker.script):
+            self._stage.play()
+            self._check_stop()
+        elif self._relay.too_many_failures():
+            self._stop(None)
+        word = {"k": "word", "testsfailed": self._session.testsfailed}
+        for name in ("shouldfail", "shouldstop"):
+            if getattr(self._session, name):
+                word[name] = str(getattr(self._session, name))
+        if self._stopping and len(word) == 2:
+            self._answer(worker, {"k": "halt"})
+        self._answer(worker, word)
+
+    def _answer(self, worker, message):
+        try:
+            worker.link.send(message)
+        except Lost:
+            # It is dead; its end is seen in its own time.
+            pass
+
+    # Stopping
+
+    def _check_stop(self):
+        if (self._session.shouldfail or self._session.shouldstop) and not self._stopping:
+            self._stop(None)
+
+    def _stop(self, ending):
+        """No more tests; the workers end after the one that they are at, at once if the session was interrupted."""
+        if self._ending is None:
+            self._ending = ending
+        if not self._stopping:
+            self._stopping = True
+            # Wanted, not yet forked: such a slot stays unused.
+            self._crew = {number: worker for number, worker in self._crew.items() if worker.pid is not None}
+            for worker in self._crew.values():
+                worker.was_stopped = True
+                if not worker.is_alive():
+                    continue
+                self._answer(worker, {"k": "halt"})
+                if ending is not None and not worker.said_over:
+                    worker.kill(signal.SIGINT)
+
+    def _interrupt(self, error):
+        """Ctrl-C here: the workers hear of it as well, and the one that runs a test knows the place."""
+        if self._stopping and isinstance(self._ending, KeyboardInterrupt):
+            raise error
+        self._stop(None)
+        self._ending = self._ending or error
+        for worker in self._crew.values():
+            worker.kill(signal.SIGINT)
+
+    def _raise_ending(self):
+        if self._ending is not None:
+            raise self._ending
+        if self._session.shouldfail:
+            raise self._session.Failed(self._session.shouldfail)
+        if self._session.shouldstop:
+            raise self._session.Interrupted(self._session.shouldstop)
+
+    # Ends of workers
+
+    def _look_for_ended(self):
+        for worker in list(self._crew.values()):
+            if worker.pid is not None and not worker.is_reported and worker.reap():
+                self._on_end(worker)
+
+    def _on_end(self, worker):
+        if worker.link in self._selector.get_map():
+            self._on_frames(worker)
+            if worker.link in self._selector.get_map():
+                self._selector.unregister(worker.link)
+        if worker.pidfd is not None:
+            self._selector.unregister(worker.pidfd)
+        worker.is_reported = True
+        self._channel.send("ended", w=worker.number, status=worker.status, clean=self._is_clean(worker))
+
+    def _is_clean(self, worker):
+        done = not worker.rest or worker.was_stopped
+        return worker.said_over and worker.running is None and done and worker.broken is None
+
+    def _on_diagnosis(self, worker, diagnosis):
+        if not worker.is_reported:
+            return
+        del self._crew[worker.number]
+        kind = diagnosis.get("kind", "none")
+        if not self._is_clean(worker) or kind != "none":
+            self._on_kill(worker, kind, diagnosis)
+        self._relay.left_behind(worker, diagnosis.get("left") or [])
+        worker.script.is_over = True
+        worker.close()
+
+    def _on_kill(self, worker, kind, diagnosis):
+        self._kills += 1
+        summary = str(diagnosis.get("summary") or "its worker ended without a word")
+        if kind == "none":
+            kind = "silent"
+        if worker.broken is not None:
+            summary += "; " + worker.broken
+        verdict = f"testbox: {kind}: {summary}" if not summary.startswith(kind) else "testbox: " + summary
+        test = worker.running.test if worker.running else None
+        again = test is not None and worker.batch.attempt < self._settings.retry_killed
+        again = again and not any(report.outcome == "failed" for report in worker.running.reports)
+        stack = [str(call) for call in diagnosis.get("stack") or []]
+        if again and not self._stopping:
+            self._relay.try_again(worker, verdict)
+            self._enqueue(batches.once_more(test, worker.batch, self._nodeids, self._needs, self._settings))
+        else:
+            self._relay.killed(worker, verdict, stack)
+        rest = list(worker.rest)
+        if not self._stopping and self._kills >= self._settings.max_kills:
+            told = "1 worker was killed" if self._kills == 1 else "%d workers were killed" % self._kills
+            self._session.shouldstop = told + " (--max-kills)"
+            self._check_stop()
+        for batch in batches.after_a_kill(worker.batch, rest, self._nodeids, self._needs, self._settings):
+            self._enqueue(batch)
+
+    def _end(self):
+        """Whatever happened: no worker stays, and what they have measured is kept."""
+        for worker in self._crew.values():
+            if worker.is_alive():
+                worker.kill(signal.SIGKILL)
+                os.waitpid(worker.pid, 0)
+            worker.close()
+        self._crew.clear()
+        self._selector.close()
+        for broken in self._measured.add_all():
+            self._channel.send("note", text=f"coverage of a killed worker cannot be read: {broken}")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _raised_again(message):
+    """The exception that interrupted a test, as if it were raised at its place again."""
+    if "reason" in message:
+        error = compat.exit_exception(str(message["reason"]), message.get("returncode"))
+    else:
+        error = KeyboardInterrupt()
+    line = message.get("line")
+    before = max(line - 1, 1) if type(line) is int else 1
+    code = _raise.__code__.replace(co_filename=str(message.get("file")), co_firstlineno=before)
+    try:
+        types.FunctionType(code, {})(error)
+    except (KeyboardInterrupt, pytest.exit.Exception) as raised:
+        return raised
+    return error
+
+
+def _raise(error):
+    raise error

@@ -1,0 +1,161 @@
+"""A worker as the controller sees it: its slot, its process, its socket, its files, the test that it runs."""
+
+import os
+import random
+import socket
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, List, Optional
+
+from . import worker
+from .channel import MAX_REPORT_FRAME, Stream
+
+#: Captured output of a killed test that is shown: this much of its beginning and of its end.
+SHOWN_OUTPUT = 512 << 10
+
+
+class Slot:
+    """testbox's answer to `want`: descriptors of a cgroup."""
+
+    def __init__(self, order):
+        descriptors = order.get("descriptors", [])
+        joins = order.get("join", 0)
+        self.join = descriptors[:joins]
+        self.dump = descriptors[joins] if len(descriptors) > joins else None
+        self.gauges = list(zip(order.get("gauges", []), descriptors[joins + 1 :]))
+        self._all = descriptors
+
+    def close(self):
+        """Closes all descriptors."""
+        for descriptor in self._all:
+            os.close(descriptor)
+
+
+@dataclass
+class Running:
+    """The test that a worker runs."""
+
+    test: int
+    when: str = "setup"
+    since: float = field(default_factory=time.monotonic)
+    reports: List[Any] = field(default_factory=list)
+    has_log: bool = False
+
+
+class Forked:
+    """One worker, from the wish for a slot to testbox's diagnosis."""
+
+    def __init__(self, number, batch, script):
+        self.number = number
+        self.batch = batch
+        self.script = script
+        self.rest = list(batch.tests)
+        self.running: Optional[Running] = None
+        self.last: Optional[int] = None
+        self.slot = None
+        self.pid = None
+        self.pidfd = None
+        self.link = None
+        self.status = None
+        self.is_reported = False
+        self.said_over = False
+        self.was_stopped = False
+        self.broken = None
+        self._files = {}
+
+    def fork(self, session, slot, coverage_file, close_private):
+        """Starts the process; in it, this never returns. `close_private` closes what no worker may have."""
+        self.slot = slot
+        ours, theirs = socket.socketpair()
+        self._files = {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}
+        state = random.getstate()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads at a fork; testbox tells of them itself, by name.
+            warnings.simplefilter("ignore")
+            pid = os.fork()
+        if pid == 0:
+            try:
+                close_private()
+                ours.close()
+                link = Stream(theirs, MAX_REPORT_FRAME)
+                worker.serve(session, self.rest, link, slot, self._files, coverage_file, state)
+            finally:
+                os._exit(1)
+        theirs.close()
+        self.pid = pid
+        self.link = Stream(ours, MAX_REPORT_FRAME)
+        self.pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+
+    def begin(self):
+        """The next test of the batch begins."""
+        self.running = Running(self.rest.pop(0))
+        self.last = self.running.test
+
+    def finish(self):
+        """The running test is over."""
+        self.running = None
+
+    def current(self):
+        """The test that events belong to: the running one, else the last one, else the first one."""
+        return self.batch.first if self.last is None else self.last
+
+    def is_alive(self):
+        """Whether the process was forked and not yet reaped."""
+        return self.pid is not None and self.status is None
+
+    def reap(self):
+        """Takes the wait status if the process has ended; says whether it has."""
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = status if pid else None
+        return self.status is not None
+
+    def ends_within(self, seconds):
+        """Whether the process has ended, now or within that time."""
+        deadline = time.monotonic() + seconds
+        while not self.reap() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return self.status is not None
+
+    def kill(self, signal):
+        """Sends a signal; the process is ours and not reaped, so its number is its own."""
+        if self.is_alive():
+            os.kill(self.pid, signal)
+
+    def captured(self):
+        """The output that the test had not yet handed over, by stream."""
+        found = []
+        for name, file in self._files.items():
+            text = _both_ends(file.fileno())
+            if text:
+                found.append((name, text))
+        return found
+
+    def descriptors(self):
+        """All that no other worker may have."""
+        files = [file.fileno() for file in self._files.values()]
+        return [fd for fd in (self.pidfd, self.link and self.link.fileno(), *files) if fd is not None]
+
+    def close(self):
+        """Gives back every descriptor."""
+        for file in self._files.values():
+            file.close()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+        if self.link is not None:
+            self.link.close()
+        if self.slot is not None:
+            self.slot.close()
+
+
+def _both_ends(descriptor):
+    size = os.fstat(descriptor).st_size
+    if size <= 2 * SHOWN_OUTPUT:
+        data = os.pread(descriptor, size, 0)
+    else:
+        data = os.pread(descriptor, SHOWN_OUTPUT, 0)
+        data += b"\n... %d bytes left out ...\n" % (size - 2 * SHOWN_OUTPUT)
+        data += os.pread(descriptor, SHOWN_OUTPUT, size - SHOWN_OUTPUT)
+    return data.decode("utf-8", "replace")

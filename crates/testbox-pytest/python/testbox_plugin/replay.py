@@ -1,0 +1,85 @@
+"""What workers tell, told to pytest's hooks: batch by batch in the order of their tests, the foremost one live."""
+
+import bisect
+import collections
+
+from . import compat
+
+
+class Script:
+    """The events of one batch that are still to be told."""
+
+    def __init__(self, first):
+        self.first = first
+        self.is_over = False
+        self._events = collections.deque()
+        # With a second try ahead, a test is told when it is certain that it needs none.
+        self._held = None
+
+    def add(self, event):
+        """One more event: a hook's name, the test's index, the hook's arguments."""
+        (self._events if self._held is None else self._held).append(event)
+
+    def hold(self):
+        """From now on events wait for `release` or `drop`."""
+        if self._held is None:
+            self._held = collections.deque()
+
+    def release(self):
+        """What was held is told after all."""
+        held, self._held = self._held, None
+        self._events.extend(held or ())
+
+    def drop(self):
+        """What was held never happened."""
+        self._held = None
+
+    def take(self):
+        """The next event, or None."""
+        return self._events.popleft() if self._events else None
+
+
+class Stage:
+    """The scripts of all batches that are not yet told, in order."""
+
+    def __init__(self, session):
+        self._session = session
+        self._scripts = []
+
+    def open(self, first):
+        """The script of a batch whose first test this is."""
+        script = Script(first)
+        at = bisect.bisect_right([other.first for other in self._scripts], first)
+        self._scripts.insert(at, script)
+        return script
+
+    def is_front(self, script):
+        """Whether its events are told as they come."""
+        return bool(self._scripts) and self._scripts[0] is script
+
+    def play(self):
+        """Tells what is due."""
+        while self._scripts:
+            script = self._scripts[0]
+            event = script.take()
+            while event is not None:
+                self._tell(*event)
+                event = script.take()
+            if not script.is_over:
+                return
+            self._scripts.pop(0)
+
+    def play_all(self):
+        """The session ends early: what has come is told, what has not is not waited for."""
+        for script in self._scripts:
+            script.is_over = True
+        self.play()
+
+    def _tell(self, name, test, arguments):
+        hook = getattr(self._session.items[test].ihook, name)
+        if name == "pytest_warning_recorded":
+            hook.call_historic(kwargs=arguments)
+            return
+        if name == "pytest_runtest_logreport":
+            compat.count_failed_subtest(self._session.config, arguments["report"])
+        hook(**arguments)

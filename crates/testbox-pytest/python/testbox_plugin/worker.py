@@ -1,0 +1,247 @@
+"""A worker: forked from the controller, in a cgroup of its own, runs one batch and ships what happens to the controller.
+
+It holds no end of testbox's socket. Nothing in here returns to the controller's code: a worker ends by `os._exit`.
+"""
+
+import atexit
+import faulthandler
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+
+import pytest
+
+from . import compat, reports
+from .channel import MAX_REPORT_FRAME, Lost
+from .gauges import Gauges
+from .process import set_dumpable
+
+#: testbox asks for the stacks of all threads by this signal.
+DUMP_SIGNAL = signal.SIGRTMAX - 3
+#: The box's own limit shall never choose the controller.
+OOM_SCORE = b"500"
+#: What coverage has measured is written at the end of a test, at most this often.
+COVERAGE_SECONDS = 1.0
+
+
+def serve(session, tests, link, slot, files, coverage_file, random_state):
+    """Runs these tests and ends the process.
+
+    `slot` is testbox's order; `files` are the files that take the captured output, by the name of the stream.
+    """
+    status = 1
+    try:
+        _settle(session.config, link, slot, files)
+        random.setstate(random_state)
+        # Only what is registered from here on runs at the end of this process.
+        atexit._clear()
+        shipper = Shipper(session, link, Gauges(slot.gauges), compat.Measured.divert(coverage_file))
+        shipper.take_over()
+        _run(session, tests, shipper)
+        shipper.close()
+        status = 0
+    except Lost:
+        # The controller is gone: there is nobody to work for.
+        pass
+    except BaseException:
+        link.send({"k": "broken", "text": traceback.format_exc()[-reports.MAX_TEXT :]})
+    finally:
+        os._exit(status)
+
+
+def _settle(config, link, slot, files):
+    """Joins the cgroup, and waits until testbox has seen this process in it."""
+    set_dumpable(True)
+    for name, descriptor in compat.capture_descriptors(config).items():
+        os.dup2(files[name].fileno(), descriptor, inheritable=False)
+    try:
+        for descriptor in slot.join:
+            os.write(descriptor, b"0")
+        with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
+            file.write(OOM_SCORE)
+    except OSError as error:
+        link.send({"k": "outside", "why": str(error)})
+        os._exit(1)
+    for descriptor in slot.join:
+        os.close(descriptor)
+    faulthandler.register(DUMP_SIGNAL, file=slot.dump, all_threads=True, chain=False)
+    link.send({"k": "joined"})
+    while link.receive().get("k") != "go":
+        pass
+
+
+def _run(session, tests, shipper):
+    try:
+        for position, test in enumerate(tests):
+            following = tests[position + 1] if position + 1 < len(tests) else None
+            item = session.items[test]
+            shipper.begin(test, item)
+            nextitem = None if following is None else session.items[following]
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+            shipper.end(test)
+            if session.shouldfail or session.shouldstop or shipper.is_halted():
+                compat.tear_down_all(session)
+                break
+    except (KeyboardInterrupt, pytest.exit.Exception) as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        shipper.interrupted(error)
+        compat.tear_down_all(session)
+    _run_exit_handlers()
+
+
+def _run_exit_handlers():
+    """What the tests have registered for the end of their process; the controller's own handlers are not run here."""
+    exit_multiprocessing = getattr(sys.modules.get("multiprocessing.util"), "_exit_function", None)
+    if exit_multiprocessing is not None:
+        exit_multiprocessing()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            # A test has closed or replaced it.
+            pass
+
+
+class Shipper:
+    """The only plugin of a worker that hears of results: it sends them to the controller."""
+
+    def __init__(self, session, link, gauges, write_coverage):
+        self._session = session
+        self._config = session.config
+        self._link = link
+        self._gauges = gauges
+        self._write_coverage = write_coverage
+        self._written_at = time.monotonic()
+        self._owner = os.getpid()
+        self._always_asks = compat.writes_to_terminal(self._config)
+        self._asks_at_end = self._always_asks or compat.others_hear_results(self._config)
+        self._asks_now = False
+        self._phase = None
+        self._halted = False
+        self._listens = False
+        self._left_out = set()
+
+    def take_over(self):
+        """Silences everybody else who hears of results."""
+        self._config.pluginmanager.register(self, "testbox-shipper")
+        compat.mute_result_hooks(self._config, self)
+        self._listens = True
+
+    def begin(self, test, item):
+        """A test begins."""
+        self._phase = "setup"
+        self._asks_now = self._always_asks or compat.uses_capture_fixture(item)
+        self._gauges.begin()
+        self._ship({"k": "start", "i": test})
+
+    def end(self, test):
+        """The test is over, with all its reports."""
+        message = {"k": "finish", "i": test, "usage": self._gauges.end()}
+        for name in ("shouldfail", "shouldstop"):
+            if getattr(self._session, name):
+                message[name] = str(getattr(self._session, name))
+        if time.monotonic() - self._written_at >= COVERAGE_SECONDS:
+            self._write_coverage()
+            self._written_at = time.monotonic()
+        self._ship(message, ask=self._asks_at_end)
+
+    def interrupted(self, error):
+        """pytest.exit or Ctrl-C in a test: the controller stops the session as it would have stopped here."""
+        frame = _place_of(error)
+        message = {"k": "interrupted", "file": frame[0], "line": frame[1]}
+        if isinstance(error, pytest.exit.Exception):
+            message.update(reason=str(error.msg), returncode=error.returncode)
+        self._ship(message)
+
+    def close(self):
+        """The batch is over."""
+        if os.getpid() == self._owner:
+            self._write_coverage()
+        self._ship({"k": "over"})
+
+    def is_halted(self):
+        """Whether the controller wants no more tests."""
+        while not self._halted and os.getpid() == self._owner:
+            message = self._link.receive(wait=False)
+            if message is None:
+                break
+            self._halted = message.get("k") == "halt"
+        return self._halted
+
+    def _ship(self, message, ask=False):
+        # A process that a test forked has the same hooks and the same socket, but no say.
+        if os.getpid() != self._owner:
+            return
+        if self._always_asks:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        if ask:
+            message["ask"] = True
+        self._link.send(message)
+        if ask:
+            self._hear()
+
+    def _hear(self):
+        """Waits for the controller's word, which tells whether the session goes on."""
+        while True:
+            word = self._link.receive()
+            if word.get("k") == "halt":
+                self._halted = True
+            elif word.get("k") == "word":
+                break
+        for name in ("shouldfail", "shouldstop"):
+            if word.get(name) and not getattr(self._session, name):
+                setattr(self._session, name, word[name])
+        self._session.testsfailed = word.get("testsfailed", self._session.testsfailed)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_plugin_registered(self):
+        if self._listens:
+            compat.mute_result_hooks(self._config, self)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self):
+        # Set up once more: a plugin runs the test again.
+        if self._phase != "setup":
+            self._ship({"k": "when", "when": "call"})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self):
+        self._phase = "call"
+        self._ship({"k": "when", "when": "call"})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self):
+        self._phase = "teardown"
+        self._ship({"k": "when", "when": "teardown"})
+
+    def pytest_runtest_logstart(self, nodeid, location):
+        self._ship({"k": "logstart", "nodeid": nodeid, "location": reports.pack(tuple(location))}, ask=self._asks_now)
+
+    def pytest_runtest_logreport(self, report):
+        data, left_out = reports.to_message(report, self._config)
+        for name in set(left_out) - self._left_out:
+            self._left_out.add(name)
+            self._ship({"k": "note", "text": f"a report's attribute stays in the worker: {name} is no JSON"})
+        message = {"k": "report", "data": reports.shortened(data, MAX_REPORT_FRAME - 4096)}
+        self._ship(message, ask=self._always_asks or report.outcome == "failed")
+
+    def pytest_runtest_logfinish(self, nodeid, location):
+        self._ship({"k": "logfinish", "nodeid": nodeid, "location": reports.pack(tuple(location))})
+
+    def pytest_warning_recorded(self, warning_message, when, nodeid):
+        if self._listens:
+            message = compat.warning_to_message(warning_message, when, nodeid)
+            self._ship({"k": "warning", "data": message}, ask=self._always_asks)
+
+
+def _place_of(error):
+    """File and line where it was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ("?", 1)

@@ -1,0 +1,186 @@
+"""Plays testbox: starts a real pytest with the plugin in a subprocess, and answers its frames as the supervisor would."""
+
+import array
+import contextlib
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+
+PYTHON = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SECONDS = 60
+
+
+class Run:
+    """One pytest. `settings`: what testbox wants; without isolation all is in one process."""
+
+    def __init__(self, folder, files, *arguments, environment=None, leave_after=None, command=None, **settings):
+        write(folder, files)
+        ours, theirs = socket.socketpair()
+        self._reader, self._writer = os.pipe()
+        os.set_inheritable(theirs.fileno(), True)
+        env = dict(os.environ, PYTHONPATH=PYTHON, TESTBOX_CHANNEL=str(theirs.fileno()), PYTHONDONTWRITEBYTECODE="1")
+        env.update(environment or {})
+        command = command or [sys.executable, "-m", "pytest"]
+        self.process = subprocess.Popen(
+            [*command, "-p", "testbox_plugin", *arguments],
+            cwd=folder,
+            env=env,
+            pass_fds=[theirs.fileno()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        theirs.close()
+        self.frames = []
+        self.joined = tempfile.TemporaryFile()
+        self._settings = dict({"isolate": "none", "jobs": 1, "max_kills": 10, "retry_killed": 0}, **settings)
+        self._left = settings.pop("left", {})
+        self._leave_after = leave_after
+        self._socket = ours
+        self._heard = threading.Condition()
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self):
+        data = b""
+        with self._socket, open(os.devnull, "r+b") as null:
+            while True:
+                try:
+                    chunk = self._socket.recv(65536)
+                except ConnectionResetError:
+                    return
+                if not chunk:
+                    return
+                data += chunk
+                while len(data) >= 4:
+                    (length,) = struct.unpack("<I", data[:4])
+                    if len(data) < 4 + length:
+                        break
+                    frame = json.loads(data[4 : 4 + length])
+                    data = data[4 + length :]
+                    with self._heard:
+                        self.frames.append(frame)
+                        self._heard.notify_all()
+                    if frame["t"] == self._leave_after:
+                        return
+                    with contextlib.suppress(BrokenPipeError):
+                        self._answer(frame, null.fileno())
+
+    def _answer(self, frame, null):
+        worker = frame.get("w", 0)
+        if frame["t"] == "hello":
+            self._send({"t": "welcome", "settings": self._settings}, self._writer)
+        elif frame["t"] == "want":
+            order = {"t": "slot", "w": worker, "join": 1, "gauges": ["peak", "stat"], "memory": frame["memory"]}
+            with open("/proc/self/statm", "rb") as stat:
+                self._send(order, self.joined.fileno(), self._writer, null, stat.fileno())
+        elif frame["t"] == "joined":
+            self._send({"t": "go", "w": worker})
+        elif frame["t"] == "ended":
+            kind, summary = diagnosis(frame)
+            stack = ["/p/data.py:41 in load"] if kind != "none" else []
+            order = {"t": "diagnosis", "w": worker, "kind": kind, "summary": summary, "stack": stack}
+            self._send(dict(order, left=self._settings.get("left", [])))
+
+    def _send(self, order, *descriptors):
+        if descriptors:
+            order["fds"] = len(descriptors)
+        body = json.dumps(order).encode()
+        data = struct.pack("<I", len(body)) + body
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        sent = self._socket.sendmsg([data], ancillary)
+        self._socket.sendall(data[sent:])
+
+    def wait_for(self, kind, **fields):
+        """Waits until such a frame has come."""
+
+        def has_come():
+            return any(f["t"] == kind and all(f.get(name) == fields[name] for name in fields) for f in self.frames)
+
+        with self._heard:
+            assert self._heard.wait_for(has_come, SECONDS), self.frames
+
+    def stacks(self, until, pid=None):
+        """Dumps, asked for again until one was taken in that function."""
+        text = ""
+        for _ in range(100):
+            os.kill(pid or self.process.pid, signal.SIGRTMAX - 3)
+            while select.select([self._reader], [], [], 0.1)[0]:
+                text += os.read(self._reader, 65536).decode()
+            if until in text:
+                break
+        return text
+
+    def finish(self):
+        """Waits for the end."""
+        self.output, _ = self.process.communicate(timeout=SECONDS)
+        self.exit = self.process.returncode
+        self._thread.join(SECONDS)
+        os.close(self._reader)
+        os.close(self._writer)
+        return self
+
+    def kinds(self):
+        return [frame["t"] for frame in self.frames]
+
+    def of(self, kind):
+        return [frame for frame in self.frames if frame["t"] == kind]
+
+    def outcomes(self):
+        """Outcome by node id, as testbox was told; a test that was told twice is a list."""
+        told = {}
+        for frame in self.of("done"):
+            told.setdefault(frame["id"].split("::", 1)[1], []).append(frame["outcome"])
+        return {name: found[0] if len(found) == 1 else found for name, found in told.items()}
+
+
+def diagnosis(ended):
+    """What the supervisor would say, from the wait status alone."""
+    status = ended["status"]
+    if os.WIFSIGNALED(status):
+        return "memory", f"peak 512.0 MiB of 512 MiB, signal {os.WTERMSIG(status)}"
+    if not ended["clean"]:
+        return "silent", f"exit code {os.WEXITSTATUS(status)} without a word"
+    return "none", ""
+
+
+def write(folder, files):
+    """Writes files below a folder."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def bare(folder, *arguments, command=None):
+    """The same without testbox: exit code and output."""
+    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    command = command or [sys.executable, "-m", "pytest"]
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    return done.returncode, done.stdout
+
+
+def normal(output):
+    """Output without what differs from run to run: times, addresses, process numbers."""
+    output = re.sub(r"\b\d+\.\d+s\b( \(0:\d+:\d+\))?", "_s", output)
+    output = re.sub(r"0x[0-9a-f]+", "0x_", output)
+    output = re.sub(r"pytest-\d+/", "pytest-_/", output)
+    # Rules are as long as the times in them leave room.
+    return re.sub(r"={2,}", "==", output)
