@@ -17,12 +17,12 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
-use testbox_bundle::{BoxMount, Bundle, Entry, Identity, Source};
+use testbox_bundle::{BoxMount, Bundle, Entry, Source};
 use testbox_model::SetupStep;
 
 use crate::error::{AtStep, StepFailure};
 use crate::identity;
-use crate::sys::{self, Fork, MountAttributes};
+use crate::sys::{self, MountAttributes, NamespaceHolder};
 
 /// Places where the stage can be mounted: standard folders (FHS 3.0) that rarely hold a project; the first that exists
 /// and is above no source is taken. The mount is visible to the launcher only.
@@ -253,41 +253,12 @@ fn shifts(source: &Source) -> bool {
 ///
 /// Only true root can shift (mount_setattr(2), "ID-mapped mounts").
 fn owner_shift(bundle: &Bundle) -> Result<OwnedFd, StepFailure> {
-    let identity = bundle.identity;
     let describe = || "make the user namespace of shifted owners".to_owned();
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at(SetupStep::Mounts, describe)?;
-    match sys::fork().at(SetupStep::Mounts, describe)? {
-        Fork::Child => {
-            drop(reader);
-            let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
-            let _ = rustix::io::write(&writer, if unshared.is_ok() { b"+" } else { b"-" });
-            // The parent maps the owners, opens /proc/PID/ns/user, and then kills this process.
-            loop {
-                nix::unistd::pause();
-            }
-        }
-        Fork::Parent(child) => {
-            drop(writer);
-            let namespace = opened_when_ready(&reader, child, &identity);
-            let pidfd = rustix::process::Pid::from_raw(child.as_raw())
-                .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
-            if let Some(pidfd) = pidfd {
-                let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
-            }
-            let _ = nix::sys::wait::waitpid(child, None);
-            namespace.at(SetupStep::Mounts, describe)
-        }
-    }
-}
-
-fn opened_when_ready(reader: &OwnedFd, child: nix::unistd::Pid, identity: &Identity) -> io::Result<OwnedFd> {
-    let mut answer = [0u8; 1];
-    rustix::io::read(reader, &mut answer)?;
-    if &answer != b"+" {
-        return Err(io::Error::other("a user namespace could not be created"));
-    }
-    identity::map_root_of(child, identity.host_uid, identity.host_gid)?;
-    Ok(rustix::fs::open(format!("/proc/{child}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    let holder = NamespaceHolder::of_new_user_namespace().at(SetupStep::Mounts, describe)?;
+    identity::map_root_of(holder.pid(), bundle.identity.host_uid, bundle.identity.host_gid)
+        .at(SetupStep::Mounts, describe)?;
+    let namespace = format!("/proc/{}/ns/user", holder.pid());
+    rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(SetupStep::Mounts, describe)
 }
 
 fn choose(bundle: &Bundle) -> Result<PathBuf, StepFailure> {

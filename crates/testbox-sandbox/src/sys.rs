@@ -1,7 +1,7 @@
 //! The system calls that no library wraps safely. Every unsafe block of testbox is in this file.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::unistd::{ForkResult, Pid};
 
@@ -21,6 +21,60 @@ pub(crate) fn fork() -> io::Result<Fork> {
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(Fork::Parent(child)),
         ForkResult::Child => Ok(Fork::Child),
+    }
+}
+
+/// A process that does nothing but hold a new user namespace open; killed and reaped when it is dropped.
+#[derive(Debug)]
+pub(crate) struct NamespaceHolder {
+    pid: Pid,
+    pidfd: OwnedFd,
+    /// The child runs on it, so it must live as long.
+    _stack: Vec<u8>,
+}
+
+/// Bytes of a holder's stack: it calls two functions.
+const HOLDER_STACK: usize = 16 * 1024;
+
+impl NamespaceHolder {
+    /// Starts one. It shares the caller's memory, so that it costs a tenth of a fork, and dies with the caller.
+    pub(crate) fn of_new_user_namespace() -> io::Result<Self> {
+        let mut stack = vec![0u8; HOLDER_STACK];
+        let mut pidfd: libc::c_int = -1;
+        let flags = libc::CLONE_VM | libc::CLONE_NEWUSER | libc::CLONE_PIDFD | libc::SIGCHLD;
+        // The x86-64 ABI wants a stack that ends at a multiple of 16.
+        let end = stack.as_mut_ptr_range().end.map_addr(|end| end & !15);
+        // SAFETY: `hold` runs on a stack of its own that outlives it (`drop` reaps the child before the stack is freed)
+        // and touches no memory of the caller; `pidfd` is a live place for the descriptor.
+        let pid = unsafe { libc::clone(hold, end.cast(), flags, std::ptr::null_mut(), &raw mut pidfd) };
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { pid: Pid::from_raw(pid), pidfd: adopt(pidfd)?, _stack: stack })
+    }
+
+    /// Its pid, which is its own as long as this value lives.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+}
+
+impl Drop for NamespaceHolder {
+    fn drop(&mut self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+        while nix::sys::wait::waitpid(self.pid, None) == Err(nix::errno::Errno::EINTR) {}
+    }
+}
+
+/// The life of a [`NamespaceHolder`].
+extern "C" fn hold(_: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: both calls take plain numbers. Only SIGKILL ends this process: it never returns, and no call that fails
+    // writes an errno that the caller could be about to read (neither fails).
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        loop {
+            libc::pause();
+        }
     }
 }
 
