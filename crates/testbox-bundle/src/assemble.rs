@@ -45,7 +45,7 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
     let mut env = environment::build(plan, host, &python, &home, &image.home.user);
     let plugin = plugin::of(plan, host, &python.bin_folders);
     if let Some(plugin) = &plugin {
-        generated.push(plugin.entry.clone());
+        generated.extend(plugin.entries.iter().cloned());
         env = plugin::with_folder(env);
     }
     Ok(Bundle {

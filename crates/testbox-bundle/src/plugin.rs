@@ -1,11 +1,11 @@
-//! testbox's pytest plugin in the box: a generated file, a folder on PYTHONPATH, an option of the command.
+//! testbox's pytest plugin in the box: generated files, a folder on PYTHONPATH, an option of the command.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use testbox_model::RunPlan;
-use testbox_pytest::plugin::{FILE_NAME, SOURCE, with_plugin};
+use testbox_pytest::plugin::{SOURCES, with_plugin};
 
 use crate::bundle::Entry;
 use crate::host::Host;
@@ -19,8 +19,8 @@ const START_BYTES: u64 = 512;
 pub(crate) struct Plugin {
     /// The command with the plugin's option.
     pub(crate) argv: Vec<OsString>,
-    /// The plugin's file.
-    pub(crate) entry: Entry,
+    /// The plugin's files.
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// The plugin for this plan; `None` if the command is not pytest, if its interpreter would not find the plugin, or if the
@@ -30,8 +30,12 @@ pub(crate) fn of(plan: &RunPlan, host: &Host, bin_folders: &[PathBuf]) -> Option
         return None;
     }
     let argv = with_plugin(&plan.command)?;
-    let path = Path::new(FOLDER).join(FILE_NAME);
-    Some(Plugin { argv, entry: Entry::File { path, content: SOURCE.as_bytes().to_vec(), mode: 0o444 } })
+    let file = |(path, text): &(&str, &str)| Entry::File {
+        path: Path::new(FOLDER).join(path),
+        content: text.as_bytes().to_vec(),
+        mode: 0o444,
+    };
+    Some(Plugin { argv, entries: SOURCES.iter().map(file).collect() })
 }
 
 /// The environment with the plugin's folder in front of PYTHONPATH; the plugin takes it away again when it is loaded.

@@ -182,6 +182,7 @@ mod tests {
             timeout: Some(testbox_model::Duration::from_secs(2)),
             pids: None,
             isolate: Some(Isolate::Tests(1)),
+            files: None,
             origin: testbox_model::Origin::Flag("x".to_owned()),
         }];
         let settings = Box::new(Settings::of(&testing, 100, 7, true));

@@ -1,13 +1,11 @@
-//! The plugin's file, and how it comes into a command without touching the user's venv.
+//! The plugin's files, and how it comes into a command without touching the user's venv.
 
 use std::ffi::OsString;
 
 use crate::invocation::{Recognised, is_isolated, recognise};
 
-/// The plugin, a plain Python file.
-pub const SOURCE: &str = include_str!("../python/testbox_plugin.py");
-/// Its file name.
-pub const FILE_NAME: &str = "testbox_plugin.py";
+/// The plugin, a package of plain Python files: path below a folder on PYTHONPATH, and text.
+pub const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/plugin.rs"));
 /// Its module, as `-p` names it.
 pub const MODULE: &str = "testbox_plugin";
 /// The variable that holds the number of its socket.
@@ -33,6 +31,12 @@ mod tests {
 
     fn words(text: &str) -> Vec<OsString> {
         text.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_package_is_whole() {
+        assert!(SOURCES.iter().any(|(path, _)| *path == "testbox_plugin/__init__.py"));
+        assert!(SOURCES.iter().all(|(path, text)| path.starts_with("testbox_plugin/") && !text.is_empty()));
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn full_record() -> RunRecord {
         timeout: Some(Duration::from_ms(1)),
         pids: Some(1),
         isolate: Some(Isolate::Tests(3)),
+        files: Some(4),
         origin: Origin::Policy("default".to_owned()),
     };
     let kinds = [QuotaOf::Path, QuotaOf::Marker, QuotaOf::Node];
