@@ -58,15 +58,18 @@ pub(crate) fn counters(group: &BoxGroup) -> Counters {
 }
 
 /// How often a fork met the limit of this group.
+///
+/// v2 counts hierarchically since Linux 6.12, and then has a file for the group alone.
 pub(crate) fn refused_forks(part: &Part) -> u64 {
-    keyed(&part.path.join("pids.events"), "max").unwrap_or(0)
+    let own = keyed(&part.path.join("pids.events.local"), "max");
+    own.or_else(|| keyed(&part.path.join("pids.events"), "max")).unwrap_or(0)
 }
 
-fn memory(part: &Part) -> MemoryEvidence {
+pub(crate) fn memory(part: &Part) -> MemoryEvidence {
     let value = |file: &str| kernel::read(&part.path.join(file)).ok().and_then(|text| number(&text));
     let events = part.path.join(part.pick("memory.oom_control", "memory.events"));
     let limit_hits = match part.unified {
-        true => keyed(&events, "max").unwrap_or(0),
+        true => keyed(&part.path.join("memory.events.local"), "max").or(keyed(&events, "max")).unwrap_or(0),
         false => value("memory.failcnt").unwrap_or(0) + value("memory.memsw.failcnt").unwrap_or(0),
     };
     MemoryEvidence {
@@ -127,7 +130,7 @@ fn cpu_ms(text: &str, is_stat: bool) -> Option<u64> {
     if is_stat { Some(find_key(text, "usage_usec")? / 1_000) } else { Some(number(text)? / 1_000_000) }
 }
 
-fn keyed(path: &Path, key: &str) -> Option<u64> {
+pub(crate) fn keyed(path: &Path, key: &str) -> Option<u64> {
     find_key(&kernel::read(path).ok()?, key)
 }
 
@@ -136,18 +139,18 @@ fn find_key(text: &str, key: &str) -> Option<u64> {
     text.lines().filter_map(|line| line.split_once(' ')).find(|(name, _)| *name == key)?.1.trim_ascii().parse().ok()
 }
 
-fn number(text: &str) -> Option<u64> {
+pub(crate) fn number(text: &str) -> Option<u64> {
     text.trim_ascii().parse().ok()
 }
 
-fn read_again(file: &File) -> Option<String> {
+pub(crate) fn read_again(file: &File) -> Option<String> {
     let mut buffer = [0u8; 512];
     let length = file.read_at(&mut buffer, 0).ok()?;
     Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
 impl Part {
-    fn pick<'a>(&self, v1: &'a str, v2: &'a str) -> &'a str {
+    pub(crate) fn pick<'a>(&self, v1: &'a str, v2: &'a str) -> &'a str {
         if self.unified { v2 } else { v1 }
     }
 }

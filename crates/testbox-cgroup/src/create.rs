@@ -6,7 +6,10 @@ use crate::counting::Gauges;
 use crate::group::{BoxGroup, Directory, Part};
 use crate::host::Hierarchy;
 use crate::place::{self, Need, Placed};
-use crate::{BoxId, CgroupError, Demand, Host, limits, walls};
+use crate::{BoxId, CgroupError, Demand, Host, delegation, limits, walls};
+
+/// The group of a box's own processes on v2, where workers get groups beside it.
+const LEAF: &str = "main";
 
 /// See `BoxGroup::create`.
 pub(crate) fn create(host: &Host, id: &BoxId, demand: &Demand) -> Result<BoxGroup, CgroupError> {
@@ -38,6 +41,9 @@ impl Builder<'_> {
         for wall in walls::GUARDED {
             let report = self.raise(wall)?;
             self.group.walls.push(report);
+        }
+        if self.demand.workers {
+            self.divide()?;
         }
         self.group.gauges = Gauges::open(&self.group.parts);
         Ok(())
@@ -100,6 +106,32 @@ impl Builder<'_> {
         }
     }
 
+    /// v2: groups with groups below them hold no processes, so those of the box itself go into a leaf.
+    fn divide(&mut self) -> Result<(), CgroupError> {
+        let parts = &self.group.parts;
+        let Some(memory) = parts.memory.as_ref().filter(|memory| memory.unified) else { return Ok(()) };
+        let wanted = [(Wall::Memory, "memory", Some(memory)), (Wall::Pids, "pids", parts.pids.as_ref())];
+        let wanted: Vec<_> = wanted.into_iter().filter(|(.., part)| part.is_some_and(|part| part.unified)).collect();
+        let controllers: Vec<&'static str> = wanted.iter().map(|(_, controller, _)| *controller).collect();
+        delegation::enable(self.group.kernel, &memory.path, &controllers);
+        let missing = delegation::not_enabled(&memory.path, &controllers);
+        if let Some((wall, controller, _)) = wanted.iter().find(|(_, controller, _)| missing.contains(controller)) {
+            let path = memory.path.join("cgroup.subtree_control");
+            return Err(CgroupError::NotEnabled { wall: *wall, controller, path });
+        }
+        let leaf = memory.path.join(LEAF);
+        (self.group.kernel.mkdir)(&leaf).map_err(|source| CgroupError::Create {
+            wall: Wall::Memory,
+            path: leaf.clone(),
+            source,
+        })?;
+        let divided = memory.path.clone();
+        for directory in self.group.directories.iter_mut().filter(|directory| directory.path == divided) {
+            directory.leaf = Some(LEAF);
+        }
+        Ok(())
+    }
+
     fn miss(&mut self, need: Need, error: CgroupError) -> Result<(), CgroupError> {
         if !need.optional {
             return Err(error);
@@ -117,6 +149,9 @@ impl Builder<'_> {
 
     fn undo(&self) {
         for directory in self.group.directories.iter().rev() {
+            if let Some(leaf) = directory.leaf {
+                let _ = (self.group.kernel.rmdir)(&directory.path.join(leaf));
+            }
             // Nothing ever ran in it; should even this fail, `gc` finds it by its name.
             let _ = (self.group.kernel.rmdir)(&directory.path);
         }

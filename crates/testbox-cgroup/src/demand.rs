@@ -17,6 +17,8 @@ pub struct Demand {
     pub cpus: Option<f64>,
     /// Limits of disk transfer rates; `None` = none.
     pub io: Option<IoDemand>,
+    /// Workers get groups of their own below the box's ([`crate::Slots`]).
+    pub workers: bool,
     /// Walls that may be missing where this host cannot build them.
     pub allow_degraded: BTreeSet<Wall>,
 }

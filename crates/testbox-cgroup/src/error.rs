@@ -188,6 +188,12 @@ pub enum CgroupError {
         /// What is left: `pid (command)`.
         left: Vec<String>,
     },
+    /// More workers at once than a box has groups for.
+    #[error("all {most} groups for workers are in use")]
+    NoSlot {
+        /// Groups at most.
+        most: usize,
+    },
     /// An empty cgroup cannot be removed.
     #[error("cannot remove cgroup `{}`", path.display())]
     Remove {

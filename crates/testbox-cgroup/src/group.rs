@@ -34,6 +34,8 @@ pub(crate) struct Directory {
     pub(crate) key: String,
     /// The path field of `/proc/PID/cgroup`.
     pub(crate) group_path: String,
+    /// The group below it that the box's own processes are in, where workers get groups beside them.
+    pub(crate) leaf: Option<&'static str>,
 }
 
 /// Where one controller of a box is.
@@ -98,9 +100,14 @@ impl BoxGroup {
 
     /// A box without directories.
     pub(crate) fn empty(host: &Host) -> Self {
+        Self::bare(host.root().to_owned(), host.kernel)
+    }
+
+    /// A group without directories, of the host at `root`.
+    pub(crate) fn bare(root: PathBuf, kernel: Kernel) -> Self {
         Self {
-            root: host.root().to_owned(),
-            kernel: host.kernel,
+            root,
+            kernel,
             directories: Vec::new(),
             parts: Parts::default(),
             gauges: Gauges::default(),
@@ -123,12 +130,24 @@ impl BoxGroup {
 impl Directory {
     pub(crate) fn new(hierarchy: &Hierarchy, path: PathBuf) -> Self {
         let group_path = hierarchy.group_path(&path);
-        Self { path, unified: hierarchy.unified, key: hierarchy.key.clone(), group_path }
+        Self { path, unified: hierarchy.unified, key: hierarchy.key.clone(), group_path, leaf: None }
+    }
+
+    /// The same hierarchy's directory `name` below this one.
+    pub(crate) fn below(&self, name: &str) -> Self {
+        let (path, group_path) = (self.path.join(name), format!("{}/{name}", self.group_path));
+        Self { path, group_path, unified: self.unified, key: self.key.clone(), leaf: None }
     }
 
     /// The file through which a single-threaded process joins.
-    pub(crate) fn members(&self) -> &'static str {
-        if self.unified { "cgroup.procs" } else { "tasks" }
+    pub(crate) fn members(&self) -> PathBuf {
+        let folder = self.leaf.map_or_else(|| self.path.clone(), |leaf| self.path.join(leaf));
+        folder.join(if self.unified { "cgroup.procs" } else { "tasks" })
+    }
+
+    /// What `/proc/PID/cgroup` shows of a process that joined.
+    pub(crate) fn members_path(&self) -> String {
+        self.leaf.map_or_else(|| self.group_path.clone(), |leaf| format!("{}/{leaf}", self.group_path))
     }
 }
 

@@ -36,6 +36,11 @@ pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     Ok(File::from(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
 }
 
+/// Opens a file for reading and writing.
+pub(crate) fn open_both(path: &Path) -> io::Result<File> {
+    Ok(File::from(open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?))
+}
+
 /// Opens a file for writing.
 pub(crate) fn open_write(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?)

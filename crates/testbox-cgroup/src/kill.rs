@@ -25,11 +25,9 @@ impl BoxGroup {
     /// # Errors
     /// A process cannot be signalled, or the box does not become empty within 5 seconds.
     pub fn kill(&self) -> Result<(), CgroupError> {
-        self.forbid_forks();
         let mut backoff = Backoff::until(Instant::now() + PATIENCE);
         loop {
-            self.kill_by_kernel();
-            let killed = self.kill_by_pidfd()?;
+            let killed = self.kill_once()?;
             if self.is_empty()? {
                 return Ok(());
             }
@@ -39,6 +37,13 @@ impl BoxGroup {
             let path = || self.directories[0].path.clone();
             wait(first, PollFlags::IN, pause).map_err(|source| CgroupError::Read { path: path(), source })?;
         }
+    }
+
+    /// One pass over the processes; returns descriptors of those that were killed. No process can be made from then on.
+    pub(crate) fn kill_once(&self) -> Result<Vec<OwnedFd>, CgroupError> {
+        self.forbid_forks();
+        self.kill_by_kernel();
+        self.kill_by_pidfd()
     }
 
     /// What a fork chain needs is the next fork.
@@ -88,7 +93,7 @@ impl BoxGroup {
     }
 
     /// In one of the directories, or below it.
-    fn is_member(&self, pid: i32) -> bool {
+    pub(crate) fn is_member(&self, pid: i32) -> bool {
         let Ok(text) = kernel::read(&self.root.join(format!("proc/{pid}/cgroup"))) else { return false };
         let lines = crate::proc_cgroup::parse(&text).unwrap_or_default();
         self.directories.iter().any(|directory| {

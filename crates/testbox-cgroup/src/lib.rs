@@ -29,6 +29,8 @@ mod place;
 mod proc_cgroup;
 mod processes;
 mod remove;
+mod slot;
+mod slots;
 mod wait;
 mod walls;
 
@@ -40,3 +42,5 @@ pub use events::MemoryAlarm;
 pub use gc::{GcReport, gc};
 pub use group::BoxGroup;
 pub use host::{Hierarchy, Host, Version};
+pub use slot::{Counted, Slot, SlotLimits};
+pub use slots::{SlotDemand, SlotId, Slots};

@@ -18,12 +18,12 @@ impl BoxGroup {
     pub fn attach_fds(&self) -> Result<Vec<OwnedFd>, CgroupError> {
         let open =
             |path: std::path::PathBuf| kernel::open_write(&path).map_err(|source| CgroupError::Join { path, source });
-        self.directories.iter().map(|directory| open(directory.path.join(directory.members()))).collect()
+        self.directories.iter().map(|directory| open(directory.members())).collect()
     }
 
     /// What `/proc/PID/cgroup` of a member shows: (controllers field, path) of each hierarchy.
     pub fn membership(&self) -> Vec<(String, String)> {
-        self.directories.iter().map(|directory| (directory.key.clone(), directory.group_path.clone())).collect()
+        self.directories.iter().map(|directory| (directory.key.clone(), directory.members_path())).collect()
     }
 
     /// Compares `/proc/PID/cgroup` below `root` with [`BoxGroup::membership`].
@@ -36,8 +36,9 @@ impl BoxGroup {
         let lines = proc_cgroup::parse(&text).map_err(|text| CgroupError::Malformed { path, text })?;
         for directory in &self.directories {
             let found = lines.iter().find(|line| line.controllers == directory.key).map(|line| line.path.as_str());
-            if found != Some(&directory.group_path) {
-                let expected = format!("{}:{}", directory.key, directory.group_path);
+            let path = directory.members_path();
+            if found != Some(&path) {
+                let expected = format!("{}:{path}", directory.key);
                 let found = found.map(|path| format!("{}:{path}", directory.key)).unwrap_or_default();
                 return Err(CgroupError::NotMember { pid, expected, found });
             }

@@ -9,7 +9,7 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::group::{BoxGroup, Part};
+use crate::group::BoxGroup;
 use crate::wait::{Backoff, wait};
 use crate::{CgroupError, kernel, processes};
 
@@ -21,9 +21,7 @@ impl BoxGroup {
     /// Something is left at `deadline`; the error names it.
     pub fn remove(&self, deadline: Instant) -> Result<(), CgroupError> {
         self.wait_empty(deadline)?;
-        if let Some(memory) = &self.parts.memory {
-            self.reclaim(memory);
-        }
+        self.reclaim()?;
         for directory in &self.directories {
             for group in processes::groups(&directory.path)? {
                 self.remove_one(&group, deadline)?;
@@ -55,16 +53,25 @@ impl BoxGroup {
         wait(pidfd.as_ref().map(AsFd::as_fd), PollFlags::IN, pause)
     }
 
-    /// Page cache that is still charged would keep the removed group alive in the kernel. Best effort: what cannot be
-    /// given back costs the host memory for a while, but no process of the box is left that could use it.
-    fn reclaim(&self, memory: &Part) {
-        if !memory.unified {
-            let _ = (self.kernel.write)(&memory.path.join("memory.force_empty"), "0");
+    /// Page cache that is still charged would keep the removed group alive in the kernel, each group below it as well.
+    /// Best effort: what cannot be given back costs the host memory for a while, but no process of the box is left that
+    /// could use it.
+    pub(crate) fn reclaim(&self) -> Result<(), CgroupError> {
+        let Some(memory) = &self.parts.memory else { return Ok(()) };
+        for group in processes::groups(&memory.path)? {
+            self.reclaim_one(&group, memory.unified);
+        }
+        Ok(())
+    }
+
+    fn reclaim_one(&self, group: &Path, unified: bool) {
+        if !unified {
+            let _ = (self.kernel.write)(&group.join("memory.force_empty"), "0");
             return;
         }
-        let used = kernel::read(&memory.path.join("memory.current")).unwrap_or_default();
+        let used = kernel::read(&group.join("memory.current")).unwrap_or_default();
         if !matches!(used.trim_ascii(), "" | "0") {
-            let _ = (self.kernel.write)(&memory.path.join("memory.reclaim"), used.trim_ascii());
+            let _ = (self.kernel.write)(&group.join("memory.reclaim"), used.trim_ascii());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{PayloadEnd, Readback, StopCause};
+use crate::{PayloadEnd, Readback, StopCause, TestOutcome, TestRow, TestVerdict};
 
 /// One thing that happened, at `at_ms` milliseconds since the start where that matters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,9 +37,48 @@ pub enum RunEvent {
         /// Milliseconds since the start.
         at_ms: u64,
     },
+    /// A test has its result.
+    Test {
+        /// pytest's node id.
+        nodeid: String,
+        /// As pytest says it.
+        outcome: Option<TestOutcome>,
+        /// What testbox concludes.
+        verdict: TestVerdict,
+        /// Wall time of all phases, in milliseconds.
+        wall_ms: u64,
+        /// The worker that ran it, from 0.
+        worker: u32,
+        /// Milliseconds since the start.
+        at_ms: u64,
+    },
+    /// A test was killed, or its worker died in it.
+    TestKilled {
+        /// pytest's node id.
+        nodeid: String,
+        /// The phase in which it was: `setup`, `call`, `teardown`.
+        phase: &'static str,
+        /// What testbox concludes.
+        verdict: TestVerdict,
+        /// Cause, number and limit, as what the test did: `used all of its 512.0 MiB`.
+        summary: String,
+        /// Where it was: calls, the innermost first.
+        stack: Vec<String>,
+        /// Milliseconds since the start.
+        at_ms: u64,
+    },
     /// Something the user must know that does not end the run.
     Warning {
         /// The whole sentence.
         text: String,
     },
+}
+
+impl RunEvent {
+    /// That this test has its result.
+    pub fn of_test(row: &TestRow, at_ms: u64) -> Self {
+        let TestRow { nodeid, outcome, verdict, wall_ms, worker, .. } = row;
+        let (outcome, verdict, wall_ms, worker) = (*outcome, *verdict, *wall_ms, *worker);
+        Self::Test { nodeid: nodeid.clone(), outcome, verdict, wall_ms, worker, at_ms }
+    }
 }

@@ -1,6 +1,6 @@
 //! The rows of the tests: one for each that began, as long as there is room for them.
 
-use testbox_model::{TestOutcome, TestRow, TestVerdict};
+use testbox_model::{RunningTest, TestOutcome, TestRow, TestVerdict};
 
 use crate::session::cut;
 use crate::wire::{DoneSaid, ReportSaid};
@@ -12,11 +12,18 @@ const ROW: usize = 320;
 /// Calls of a stack that are kept.
 const MAX_CALLS: usize = 64;
 
+/// Killed tests that get a row when there is no room for others.
+const SPARE_ROWS: usize = 1000;
+/// Killed attempts of a test that are kept.
+const MAX_ATTEMPTS: usize = 100;
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
     rows: Vec<TestRow>,
     spent: usize,
     omitted: u64,
+    /// Rows of killed tests beyond the budget.
+    spared: usize,
     /// Rows of killed tests that are tried again.
     retried: Vec<usize>,
 }
@@ -38,6 +45,18 @@ impl Rows {
         Some(self.rows.len() - 1)
     }
 
+    /// The row of a killed test that had found no room: a kill is never only counted, up to a bound.
+    pub(crate) fn spare(&mut self, worker: u32, test: &RunningTest) -> Option<usize> {
+        if self.spared == SPARE_ROWS {
+            return None;
+        }
+        self.spared += 1;
+        self.omitted = self.omitted.saturating_sub(1);
+        let (nodeid, started_ms) = (test.nodeid.clone(), test.since_ms);
+        self.rows.push(TestRow { nodeid, worker, started_ms, ..TestRow::default() });
+        Some(self.rows.len() - 1)
+    }
+
     /// The worker of this test was killed.
     pub(crate) fn killed(&mut self, row: Option<usize>, verdict: TestVerdict, phase: &'static str, stack: &[String]) {
         let stack: Vec<String> = stack.iter().take(MAX_CALLS).cloned().map(cut).collect();
@@ -53,17 +72,25 @@ impl Rows {
         let Some(index) = row else { return };
         if let Some(row) = self.rows.get_mut(index) {
             let verdict = std::mem::take(&mut row.verdict);
-            row.killed_before.push(verdict);
+            if row.killed_before.len() < MAX_ATTEMPTS {
+                row.killed_before.push(verdict);
+            }
             row.phase = None;
             self.retried.push(index);
         }
     }
 
-    /// The plugin's last word on a test; the outcome that counts.
-    pub(crate) fn done(&mut self, row: Option<usize>, id: String, said: &DoneSaid, at_ms: u64) -> Option<TestOutcome> {
+    /// The plugin's last word on a test: the outcome that counts, and its row. `None`: it is no word of pytest's.
+    pub(crate) fn done(
+        &mut self,
+        row: Option<usize>,
+        id: String,
+        said: &DoneSaid,
+        at_ms: u64,
+    ) -> Option<(TestOutcome, Option<usize>)> {
         let outcome = outcome(&said.outcome)?;
         let index = row.or_else(|| self.start(said.w, &id, at_ms));
-        let Some(row) = index.and_then(|index| self.rows.get_mut(index)) else { return Some(outcome) };
+        let Some(row) = index.and_then(|index| self.rows.get_mut(index)) else { return Some((outcome, None)) };
         let outcome = believed(outcome, row.verdict);
         row.outcome = Some(outcome);
         if !row.verdict.is_kill() {
@@ -76,7 +103,12 @@ impl Rows {
         (row.peak_bytes, row.growth_bytes, row.cache_bytes) = (usage.peak, usage.growth, usage.cache);
         (row.cpu_ms, row.pids) = (usage.cpu_ms, usage.pids);
         self.explain(index, &said.reports);
-        Some(outcome)
+        Some((outcome, index))
+    }
+
+    /// A row.
+    pub(crate) fn get(&self, row: usize) -> Option<&TestRow> {
+        self.rows.get(row)
     }
 
     /// The rows and the number of those that found no room.

@@ -1,9 +1,11 @@
 //! What a session has come to, frame by frame. Pure; bounded whatever the plugin says.
 
-use testbox_model::{FileProfile, ImportProfile, Outcomes, PytestEvidence, PytestStage, RunningTest, TestVerdict};
+use testbox_model::{
+    FileProfile, ImportProfile, Outcomes, PytestEvidence, PytestStage, RunningTest, TestOutcome, TestRow, TestVerdict,
+};
 
 use crate::rows::Rows;
-use crate::wire::{Frame, ImportSaid};
+use crate::wire::{DoneSaid, Frame, ImportSaid};
 
 /// Tests that run at once, at most; a plugin that names more is not believed.
 const MAX_RUNNING: usize = 1024;
@@ -30,8 +32,9 @@ struct Running {
 }
 
 impl Session {
-    /// Takes a frame that came `at_ms` milliseconds after the start of the run.
-    pub fn on(&mut self, frame: Frame, at_ms: u64) {
+    /// Takes a frame that came `at_ms` milliseconds after the start of the run; the row of the test that got its result
+    /// by it, if there is room for one.
+    pub fn on(&mut self, frame: Frame, at_ms: u64) -> Option<&TestRow> {
         match frame {
             Frame::Hello { python, pytest, .. } => (self.seen.python, self.seen.version) = (cut(python), cut(pytest)),
             Frame::Phase { name } => self.seen.stage = stage(&name).unwrap_or(self.seen.stage),
@@ -45,12 +48,7 @@ impl Session {
             Frame::Workers { mode, .. } => self.seen.isolate = cut(mode),
             Frame::Start { w, id, .. } => self.start(w, cut(id), at_ms),
             Frame::When { w, when } => self.go_on(w, &when),
-            Frame::Done(said) => {
-                let id = cut(said.id.clone());
-                let row = self.take(said.w, &id).and_then(|running| running.row);
-                let outcome = self.rows.done(row, id, &said, at_ms);
-                count(&mut self.seen.outcomes, outcome);
-            }
+            Frame::Done(said) => return self.done(&said, at_ms),
             Frame::Retry { w, id } => {
                 if let Some(running) = self.take(w, &cut(id)) {
                     self.rows.retry(running.row);
@@ -63,6 +61,7 @@ impl Session {
             }
             Frame::Note { .. } | Frame::Want { .. } | Frame::Joined { .. } | Frame::Ended { .. } => {}
         }
+        None
     }
 
     /// The test that a worker runs now.
@@ -72,7 +71,8 @@ impl Session {
 
     /// A worker was killed or died: the test that it ran, if any, has this verdict whatever the plugin says later.
     pub fn killed(&mut self, worker: u32, verdict: TestVerdict, stack: &[String]) {
-        if let Some(running) = self.running.iter().rev().find(|running| running.worker == worker) {
+        if let Some(running) = self.running.iter_mut().rev().find(|running| running.worker == worker) {
+            running.row = running.row.or_else(|| self.rows.spare(worker, &running.test));
             self.rows.killed(running.row, verdict, running.test.phase, stack);
         }
     }
@@ -83,6 +83,14 @@ impl Session {
         seen.running = self.running.iter().map(|running| running.test.clone()).collect();
         (seen.tests, seen.tests_omitted) = self.rows.list();
         seen
+    }
+
+    fn done(&mut self, said: &DoneSaid, at_ms: u64) -> Option<&TestRow> {
+        let id = cut(said.id.clone());
+        let row = self.take(said.w, &id).and_then(|running| running.row);
+        let (outcome, row) = self.rows.done(row, id, said, at_ms)?;
+        count(&mut self.seen.outcomes, outcome);
+        self.rows.get(row?)
     }
 
     fn collect(&mut self, id: String) {
@@ -140,14 +148,12 @@ impl Session {
     }
 }
 
-fn count(outcomes: &mut Outcomes, outcome: Option<testbox_model::TestOutcome>) {
-    use testbox_model::TestOutcome as T;
+fn count(outcomes: &mut Outcomes, outcome: TestOutcome) {
     match outcome {
-        Some(T::Passed | T::Xpassed) => outcomes.passed += 1,
-        Some(T::Failed) => outcomes.failed += 1,
-        Some(T::Error) => outcomes.error += 1,
-        Some(T::Skipped | T::Xfailed) => outcomes.skipped += 1,
-        None => {}
+        TestOutcome::Passed | TestOutcome::Xpassed => outcomes.passed += 1,
+        TestOutcome::Failed => outcomes.failed += 1,
+        TestOutcome::Error => outcomes.error += 1,
+        TestOutcome::Skipped | TestOutcome::Xfailed => outcomes.skipped += 1,
     }
 }
 
@@ -167,10 +173,8 @@ pub(crate) fn cut(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use testbox_model::TestOutcome;
-
     use super::*;
-    use crate::wire::{DoneSaid, ReportSaid, UsageSaid};
+    use crate::wire::{ReportSaid, UsageSaid};
 
     fn start(id: &str) -> Frame {
         start_in(0, id)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::read;
-use testbox_cgroup::{BoxGroup, CgroupError, MemoryAlarm};
+use testbox_cgroup::{BoxGroup, CgroupError, MemoryAlarm, Slots};
 use testbox_model::{Limits, StopCause, Wall, WallState};
 
 use crate::meter::{Counters, Meter, MeterError, Usage};
@@ -21,6 +21,7 @@ pub struct GroupMeter<'a> {
     oom: Option<OwnedFd>,
     alarms: &'a [MemoryAlarm],
     watchdog: Option<Watchdog>,
+    slots: Option<Slots>,
     pids_limit: u64,
     refused_forks: u64,
 }
@@ -44,6 +45,7 @@ impl<'a> GroupMeter<'a> {
             oom: group.oom_event_fd()?,
             alarms: &[],
             watchdog,
+            slots: Slots::below(group, limits.memory_bytes.value.0, limits.swap_bytes.value.0, limits.pids.value),
             pids_limit: limits.pids.value,
             refused_forks: 0,
         })
@@ -57,9 +59,20 @@ impl<'a> GroupMeter<'a> {
     /// Counting refused forks takes opening a file, so it is done only where forks can be refused.
     fn refused_forks(&mut self, pids: u64) -> u64 {
         if pids.saturating_mul(10) >= self.pids_limit.saturating_mul(9) {
-            self.refused_forks = self.refused_forks.max(self.group.counters().pids.refused_forks);
+            self.refused_forks = self.refused_forks.max(self.counted().pids.refused_forks);
         }
         self.refused_forks
+    }
+}
+
+impl GroupMeter<'_> {
+    /// What the box's own limits did, whatever those of its workers did.
+    fn counted(&self) -> testbox_cgroup::Counters {
+        let mut counted = self.group.counters();
+        if let Some(slots) = &self.slots {
+            slots.settle(&mut counted.memory, &mut counted.pids);
+        }
+        counted
     }
 }
 
@@ -77,7 +90,7 @@ impl Meter for GroupMeter<'_> {
     }
 
     fn counters(&mut self) -> Result<Counters, MeterError> {
-        let counted = self.group.counters();
+        let counted = self.counted();
         check(self.group, Wall::Memory, counted.memory.limit_bytes.is_some())?;
         check(self.group, Wall::Pids, counted.pids.limit.is_some())?;
         let seen = self.watchdog.as_mut().map_or(Ok(Counters::default()), Watchdog::counters)?;
@@ -115,6 +128,10 @@ impl Meter for GroupMeter<'_> {
         for fd in self.alarms {
             let _nothing_there_or_taken = read(fd, &mut [0; 4096]);
         }
+    }
+
+    fn slots(&mut self) -> Option<&mut Slots> {
+        self.slots.as_mut()
     }
 
     fn breach(&self) -> Option<StopCause> {
@@ -176,6 +193,7 @@ mod tests {
             pids: 1,
             cpus: None,
             io: None,
+            workers: true,
             allow_degraded: BTreeSet::from(Wall::ALL),
         };
         let id: BoxId = "testbox-97b45cbc-14646-190080".parse().unwrap();

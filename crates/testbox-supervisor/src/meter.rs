@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
+use testbox_cgroup::Slots;
 use testbox_model::{CpuEvidence, IoEvidence, MemoryEvidence, PidsEvidence, StopCause};
 
 /// What the box uses now.
@@ -78,6 +79,11 @@ pub trait Meter {
 
     /// Takes the events off the descriptors of [`Meter::alarm_fds`].
     fn take_alarms(&mut self) {}
+
+    /// Groups for workers below the box's. `None`: workers share its limits.
+    fn slots(&mut self) -> Option<&mut Slots> {
+        None
+    }
 
     /// A limit that this meter itself guards and that the last usage exceeds; the box is killed at once for it.
     fn breach(&self) -> Option<StopCause> {

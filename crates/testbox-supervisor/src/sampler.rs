@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use testbox_cgroup::Slots;
 use testbox_model::{DiskUse, ProcessUse, RunPlan, Sample, StopCause, Timeline};
 
 use crate::disks::Disks;
@@ -64,6 +65,11 @@ impl<'a> Sampler<'a> {
 
     pub(crate) fn meter(&self) -> &dyn Meter {
         self.meter
+    }
+
+    /// Groups for workers.
+    pub(crate) fn slots(&mut self) -> Option<&mut Slots> {
+        self.meter.slots()
     }
 
     /// The descriptor of OOM events is worth a look again: a storm of kills must not occupy the loop.

@@ -109,7 +109,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         Ok(Self {
             init,
             status: Status::new(inputs.status),
-            witness: Witness::new(inputs.plugin),
+            witness: Witness::new(inputs.plugin, plan, inputs.started),
             output,
             input,
             screen,

@@ -350,7 +350,8 @@ fn v2_counters_come_from_events_and_stat() {
     let fake = FakeHost::v2();
     let group = BoxGroup::create(&fake.detect(), &id(), &Demand { cpus: Some(1.0), ..demand() }).unwrap();
     let put = |file: &str, text: &str| fake.put(&format!("{V2}/{file}"), text);
-    put("memory.events", "low 0\nhigh 0\nmax 42\noom 4\noom_kill 3\noom_group_kill 0\n");
+    put("memory.events", "low 0\nhigh 0\nmax 50\noom 4\noom_kill 3\noom_group_kill 0\n");
+    put("memory.events.local", "low 0\nhigh 0\nmax 42\noom 4\noom_kill 0\noom_group_kill 0\n");
     put("memory.current", "4096\n");
     put("pids.current", "2\n");
     put(

@@ -12,7 +12,12 @@ pub(super) fn text(event: &RunEvent, style: Style) -> String {
         RunEvent::Ended { payload, at_ms } if style.verbose() => {
             format!("the command ended after {}: {}", time(*at_ms), end(payload))
         }
-        RunEvent::Started { .. } | RunEvent::Ended { .. } => return String::new(),
+        RunEvent::Started { .. } | RunEvent::Ended { .. } | RunEvent::Test { .. } => return String::new(),
+        RunEvent::TestKilled { nodeid, phase, verdict, summary, stack, .. } => {
+            let place = stack.first().map(|call| format!(", at {}", one_line(call))).unwrap_or_default();
+            let verdict = paint(verdict.word(), Ink::Bad, style);
+            format!("{} ({phase}): {verdict}: {}{place}", one_line(nodeid), one_line(summary))
+        }
         RunEvent::Stopping { cause, at_ms } => format!("{}; asking the command to end", reason(cause, *at_ms)),
         RunEvent::Killing { at_ms } => format!("it did not end in time; killing the whole box after {}", time(*at_ms)),
         RunEvent::OomKill { at_ms } => {

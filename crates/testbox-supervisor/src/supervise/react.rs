@@ -11,6 +11,7 @@ use crate::SupervisorError;
 use crate::status::{Heard, payload_end};
 use crate::stop::Order;
 use crate::streams::Progress;
+use crate::witness::{Effect, Scene, Witness};
 
 /// Datagrams taken in one go, so that other descriptors get their turn.
 const DATAGRAMS: usize = 16;
@@ -26,11 +27,11 @@ impl Supervisor<'_, '_> {
             Ready::Signals => self.on_signals(now),
             Ready::Oom => self.on_oom(now),
             Ready::Alarm => self.on_alarm(now),
-            Ready::Witness => {
-                let warning = self.witness.hear(self.at_ms(now));
-                self.warn(warning);
-            }
-            Ready::Stack => self.witness.read_stack(),
+            Ready::Witness => self.with_witness(now, Witness::hear),
+            Ready::Orders => self.witness.flush(),
+            Ready::Stack => self.witness.read_stacks(),
+            Ready::WorkerStack(w) => self.witness.read_worker_stacks(w),
+            Ready::WorkerAlarm(w) => self.with_witness(now, |witness, scene| witness.on_worker_alarm(scene, w)),
             Ready::Source(stream) => {
                 let progress = self.output.pull(stream, now);
                 self.on_output(progress, now);
@@ -72,15 +73,17 @@ impl Supervisor<'_, '_> {
                 self.timers.active(now);
             }
             self.output.wake();
+            self.with_witness(now, Witness::sample);
             if self.sampler.is_near_the_limit() {
-                self.ask_for_stacks(now);
+                self.with_witness(now, Witness::ask_all);
             }
             if let Some(cause) = proven {
                 self.stop(cause, now);
             }
         }
+        self.with_witness(now, Witness::on_time);
         if self.timers.is_close(now) {
-            self.ask_for_stacks(now);
+            self.with_witness(now, Witness::ask_all);
         }
         if let Some(cause) = self.timers.over(now) {
             self.stop(cause, now);
@@ -93,14 +96,21 @@ impl Supervisor<'_, '_> {
 
     /// The memory in use crossed a mark below the limit, up or down.
     fn on_alarm(&mut self, now: Instant) {
-        self.ask_for_stacks(now);
+        self.with_witness(now, Witness::ask_all);
         self.sampler.on_alarm(now, self.init.pid(), &mut self.events);
     }
 
-    /// While there is still somebody to ask: where are the tests?
-    fn ask_for_stacks(&mut self, now: Instant) {
-        if let Some(signal) = self.witness.ask_for_dump(now, self.timers.at_ms(now)) {
-            self.status.signal_leader(signal);
+    /// Lets the witness act, and does what it asks for.
+    fn with_witness(&mut self, now: Instant, act: impl FnOnce(&mut Witness, &mut Scene<'_>) -> Vec<Effect>) {
+        let at_ms = self.at_ms(now);
+        let mut scene = Scene { now, at_ms, slots: self.sampler.slots() };
+        for effect in act(&mut self.witness, &mut scene) {
+            match effect {
+                Effect::Warn(text) => self.events.warn(text),
+                Effect::Tell(event) => self.events.emit(&event),
+                Effect::Stop(cause) => self.stop(cause, now),
+                Effect::Dump(signal) => drop(self.status.signal_leader(signal)),
+            }
         }
     }
 
@@ -169,6 +179,7 @@ impl Supervisor<'_, '_> {
         self.status.signal(SIGCONT);
         self.timers.shift(now.elapsed());
         self.stopper.shift(now.elapsed());
+        self.witness.shift(now.elapsed());
     }
 
     fn on_oom(&mut self, now: Instant) {

@@ -20,7 +20,10 @@ pub(super) enum Ready {
     Oom,
     Alarm,
     Witness,
+    Orders,
     Stack,
+    WorkerStack(u32),
+    WorkerAlarm(u32),
     Source(Stream),
     Outlet(Stream),
     HostInput,
@@ -53,8 +56,11 @@ impl Supervisor<'_, '_> {
         interests.push((Ready::Signals, self.signals.fd(), PollFlags::IN));
         interests.extend(self.oom_interest(now));
         interests.extend(self.witness.fd().map(|fd| (Ready::Witness, fd, PollFlags::IN)));
+        interests.extend(self.witness.fd_to_write().map(|fd| (Ready::Orders, fd, PollFlags::OUT)));
         interests.extend(self.witness.stack_fd().map(|fd| (Ready::Stack, fd, PollFlags::IN)));
+        interests.extend(self.witness.worker_stack_fds().map(|(w, fd)| (Ready::WorkerStack(w), fd, PollFlags::IN)));
         if self.phase == Phase::Running {
+            interests.extend(self.witness.worker_alarm_fds().map(|(w, fd)| (Ready::WorkerAlarm(w), fd, PollFlags::IN)));
             interests.extend(self.sampler.meter().alarm_fds().into_iter().map(|fd| (Ready::Alarm, fd, PollFlags::IN)));
         }
         interests.extend(self.output.readable().map(|(stream, fd)| (Ready::Source(stream), fd, PollFlags::IN)));
@@ -77,7 +83,7 @@ impl Supervisor<'_, '_> {
         match self.phase {
             Phase::Running => {
                 let timers = if self.stopper.stop().is_none() { Some(self.timers.next(now)) } else { None };
-                let deadlines = [timers, self.stopper.kill_at()].into_iter().flatten();
+                let deadlines = [timers, self.stopper.kill_at(), self.witness.next(now)].into_iter().flatten();
                 deadlines.fold(self.sampler.next(), Instant::min)
             }
             Phase::Lingering { quiet_since, until } => until.min(quiet_since + self.pace.linger_quiet),

@@ -275,6 +275,8 @@ pub(super) fn word(event: &RunEvent) -> &'static str {
         RunEvent::Killing { .. } => "killing",
         RunEvent::OomKill { .. } => "oom-kill",
         RunEvent::Ended { .. } => "ended",
+        RunEvent::Test { .. } => "test",
+        RunEvent::TestKilled { .. } => "test-killed",
         RunEvent::Warning { .. } => "warning",
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use testbox_cgroup::{Demand, IoDemand};
-use testbox_model::{Fault, RunPlan, Wall};
+use testbox_model::{Fault, Isolate, RunPlan, Wall};
 
 use crate::device;
 use crate::fault;
@@ -17,6 +17,7 @@ pub(super) fn of(plan: &RunPlan) -> Result<Demand, Box<Fault>> {
         pids: limits.pids.value,
         cpus: limits.cpus.value,
         io: io(plan)?,
+        workers: plan.testing.isolate.value != Isolate::None,
         allow_degraded: plan.allow_degraded.value.clone(),
     })
 }

@@ -1,0 +1,449 @@
+//! The table of the workers: slots for them, their clocks, kills and diagnoses. What the plugin says is hostile input;
+//! what a worker may do is decided by kernel and clock.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Instant;
+
+use rustix::process::Signal;
+use rustix_libc_wrappers::process::SignalExt;
+use testbox_cgroup::{CgroupError, Counted, SlotDemand, Slots};
+use testbox_model::{RunEvent, TestVerdict, Testing};
+use testbox_pytest::{Order, Session};
+
+use super::channel::{Channel, HangUp};
+use super::clock::Limit;
+use super::diagnosis::{Case, Kill, diagnose, wounded};
+use super::stacks::Stacks;
+use super::worker::{State, Worker};
+use super::{Effect, Scene};
+use crate::scan::ProcessTable;
+use crate::status::payload_end;
+
+/// Workers at once, at most.
+const MOST: usize = 64;
+const SIGKILL: i32 = 9;
+
+/// The workers of a run.
+pub(super) struct Workers {
+    table: Vec<Option<Worker>>,
+    /// The plan's limits of time, in milliseconds: of setup and call, and of the teardown.
+    planned_ms: [Option<u64>; 2],
+    dump_signal: Option<i32>,
+    processes: ProcessTable,
+}
+
+/// What the workers act on.
+pub(super) struct Stage<'s, 'n> {
+    pub(super) channel: &'s mut Channel,
+    pub(super) session: &'s mut Session,
+    pub(super) scene: &'s mut Scene<'n>,
+    pub(super) effects: &'s mut Vec<Effect>,
+}
+
+/// Why it cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// The plugin said what it would not say now.
+    #[error("{0}")]
+    Forged(String),
+    /// It is no longer talked to.
+    #[error("{0}")]
+    HangUp(#[from] HangUp),
+    /// Testbox or the host failed; the run must not go on.
+    #[error("{0}")]
+    Fault(String),
+}
+
+type Done = Result<(), Trouble>;
+
+impl Workers {
+    pub(super) fn new(testing: &Testing) -> Self {
+        let jobs = usize::try_from(testing.jobs.value).unwrap_or(MOST).clamp(1, MOST);
+        let ms = |span: Option<testbox_model::Duration>| span.map(testbox_model::Duration::as_ms);
+        Self {
+            table: std::iter::repeat_with(|| None).take(jobs).collect(),
+            planned_ms: [ms(testing.test_timeout.value), ms(testing.teardown_timeout.value)],
+            dump_signal: None,
+            processes: ProcessTable::new(Path::new("/proc")),
+        }
+    }
+
+    /// The signal that makes an interpreter dump its stacks.
+    pub(super) fn dump_by(&mut self, signal: i32) {
+        self.dump_signal = Some(signal);
+    }
+
+    /// A worker is about to be forked and needs a slot.
+    pub(super) fn want(&mut self, stage: &mut Stage<'_, '_>, w: u32, demand: SlotDemand) -> Done {
+        let jobs = self.table.len();
+        let place = usize::try_from(w).ok().and_then(|index| self.table.get_mut(index));
+        let place = place.ok_or_else(|| Trouble::Forged(format!("worker {w} is wanted, where {jobs} may run")))?;
+        if place.is_some() {
+            return Err(Trouble::Forged(format!("worker {w} is wanted, which has not ended")));
+        }
+        match equip(stage.scene.slots.as_deref_mut(), demand) {
+            Ok(equipped) => {
+                *place = Some(equipped.worker);
+                let (join, gauges) = (equipped.join, equipped.gauges);
+                let order = Order::Slot { w, fds: equipped.fds.len(), join, gauges, memory: equipped.memory };
+                Ok(stage.channel.send(&order, equipped.fds)?)
+            }
+            Err(why) => {
+                stage.channel.send(&Order::Refused { w, why: why.clone() }, Vec::new())?;
+                Err(Trouble::Fault(format!("cannot make a group for worker {w}: {why}")))
+            }
+        }
+    }
+
+    /// A worker says that it is in its slot: it may begin if it is, alone.
+    pub(super) fn joined(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
+        let worker = find(&mut self.table, w)?;
+        if !matches!(worker.state, State::Wanted) {
+            return Err(Trouble::Forged(format!("worker {w} joined twice")));
+        }
+        let slots = stage.scene.slots.as_deref_mut();
+        let Some((slots, id)) = slots.zip(worker.slot) else {
+            worker.state = State::Running;
+            return Ok(stage.channel.send(&Order::Go { w }, Vec::new())?);
+        };
+        let found = worker.find(slots.slot(id), stage.scene.now);
+        let found =
+            found.map_err(|error| Trouble::Fault(format!("worker {w} is not where it must be: {}", told(&error))))?;
+        if found {
+            stage.channel.send(&Order::Go { w }, Vec::new())?;
+            // The worker runs already. Without an alarm the samples see less of its last moment.
+            drop(slots.slot_mut(id).arm());
+        }
+        Ok(())
+    }
+
+    /// A test begins.
+    pub(super) fn start(&mut self, now: Instant, w: u32, timeout_ms: Option<u64>, teardown_ms: Option<u64>) {
+        if let Some(worker) = self.running(w) {
+            worker.stacks.forget();
+            worker.largest = None;
+            worker.clock.start(now, timeout_ms, teardown_ms);
+        }
+    }
+
+    /// The teardown of a test begins.
+    pub(super) fn teardown(&mut self, now: Instant, w: u32) {
+        if let Some(worker) = self.running(w) {
+            worker.clock.teardown(now);
+        }
+    }
+
+    /// A test is about to be over: its time is, and the kernel may have killed for memory in it.
+    pub(super) fn done(&mut self, stage: &mut Stage<'_, '_>, w: u32) {
+        let Some(worker) = self.running(w) else { return };
+        worker.clock.stop();
+        let Some((slots, id)) = stage.scene.slots.as_deref_mut().zip(worker.slot) else { return };
+        let slot = slots.slot(id);
+        let oom_kills = slot.oom_kills();
+        if oom_kills <= worker.told_oom_kills || stage.session.running(w).is_none() {
+            return;
+        }
+        worker.told_oom_kills = oom_kills;
+        let case = Case {
+            limits: worker.limits(),
+            counted: slot.counted(),
+            largest: worker.largest.take(),
+            ..Case::default()
+        };
+        let stack = worker.stacks.take().map(|dump| dump.calls).unwrap_or_default();
+        stage.killed(w, TestVerdict::Memory, &wounded(&case), stack);
+    }
+
+    /// A worker was reaped.
+    pub(super) fn ended(&mut self, stage: &mut Stage<'_, '_>, w: u32, status: i32, clean: bool) -> Done {
+        let worker = find(&mut self.table, w)?;
+        if matches!(worker.state, State::Ended(_)) {
+            return Err(Trouble::Forged(format!("worker {w} ended twice")));
+        }
+        let slots = stage.scene.slots.as_deref_mut();
+        let (mut counted, mut left) = (Counted::default(), Vec::new());
+        if let Some((slots, id)) = slots.zip(worker.slot) {
+            counted = slots.slot(id).counted();
+            if worker.kill.is_none() {
+                let pids = slots.slot(id).processes().map_err(|error| fault(w, &error))?;
+                left = self.processes.largest(pids).into_iter().map(|process| process.command).collect();
+            }
+        }
+        worker.end(stage.scene.now, status, clean, counted, left);
+        self.settle(stage, w)
+    }
+
+    /// Kills what a worker that ended left behind; when all of it is gone, its end is explained.
+    fn settle(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
+        let worker = find(&mut self.table, w)?;
+        if let Some(slots) = stage.scene.slots.as_deref_mut()
+            && !worker.kill_once(slots, stage.scene.now).map_err(|error| fault(w, &error))?
+        {
+            return Ok(());
+        }
+        let worker = self.take(w);
+        worker.map_or(Ok(()), |worker| explain(stage, w, worker))
+    }
+
+    /// What is due now.
+    pub(super) fn on_time(&mut self, stage: &mut Stage<'_, '_>) -> Done {
+        let now = stage.scene.now;
+        for w in 0..u32::try_from(self.table.len()).unwrap_or(0) {
+            let Ok(worker) = find(&mut self.table, w) else { continue };
+            if worker.is_overdue(now) {
+                return Err(overdue(stage, w, worker));
+            }
+            match &worker.state {
+                State::Running if worker.kill.is_some() => {
+                    if worker.pass_is_due(now) {
+                        self.pass(stage, w)?;
+                    }
+                }
+                State::Running => self.on_clock(stage, w)?,
+                State::Ended(_) if worker.pass_is_due(now) => self.settle(stage, w)?,
+                State::Wanted | State::Missing { .. } | State::Ended(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// When something is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.table.iter().flatten().filter_map(Worker::next).min()
+    }
+
+    /// Testbox itself was suspended for so long.
+    pub(super) fn shift(&mut self, by: std::time::Duration) {
+        self.table.iter_mut().flatten().for_each(|worker| worker.clock.shift(by));
+    }
+
+    /// Looks at each worker's use: near its memory it is asked where it is, a fork storm is ended.
+    pub(super) fn sample(&mut self, stage: &mut Stage<'_, '_>) -> Done {
+        for w in 0..u32::try_from(self.table.len()).unwrap_or(0) {
+            let Some(worker) = self.running(w).filter(|worker| worker.kill.is_none()) else { continue };
+            let Some((slots, id)) = stage.scene.slots.as_deref_mut().zip(worker.slot) else { return Ok(()) };
+            let slot = slots.slot(id);
+            let usage = slot.usage();
+            let near = usage.memory_bytes.is_some_and(|bytes| bytes >= slot.limits().memory_bytes / 10 * 9);
+            let storm = usage.pids.is_some_and(|pids| worker.storms(slot, pids, stage.scene.now));
+            if near || storm {
+                self.ask(stage, w)?;
+            }
+            if storm {
+                self.kill(stage, w, Kill::Storm)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The memory of a worker crossed a mark.
+    pub(super) fn on_alarm(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
+        if let Some(worker) = self.running(w) {
+            worker.take_alarms();
+        }
+        self.ask(stage, w)
+    }
+
+    /// Asks all workers where they are.
+    pub(super) fn ask_all(&mut self, stage: &mut Stage<'_, '_>) -> Done {
+        (0..u32::try_from(self.table.len()).unwrap_or(0)).try_for_each(|w| self.ask(stage, w))
+    }
+
+    /// Nobody tells any more what the workers do: they end.
+    pub(super) fn abandon(&mut self, slots: Option<&mut Slots>, now: Instant) {
+        let Some(slots) = slots else { return };
+        for worker in self.table.iter_mut().flatten() {
+            // Where this fails, the end of the box ends them.
+            let _ = worker.kill_once(slots, now);
+        }
+    }
+
+    /// The pipes of the dumps to wait for, and whose they are.
+    pub(super) fn stack_fds(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
+        self.numbered().filter_map(|(w, worker)| Some((w, worker.stacks.fd()?)))
+    }
+
+    /// The alarms to wait for, and whose they are.
+    pub(super) fn alarm_fds(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
+        self.numbered().flat_map(|(w, worker)| worker.alarm_fds().map(move |fd| (w, fd)))
+    }
+
+    /// Reads a piece of a worker's dump.
+    pub(super) fn read_stacks(&mut self, w: u32) {
+        if let Ok(worker) = find(&mut self.table, w) {
+            worker.stacks.read();
+        }
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (u32, &Worker)> {
+        (0..).zip(&self.table).filter_map(|(w, worker)| Some((w, worker.as_ref()?)))
+    }
+
+    fn running(&mut self, w: u32) -> Option<&mut Worker> {
+        find(&mut self.table, w).ok().filter(|worker| worker.is_running())
+    }
+
+    fn take(&mut self, w: u32) -> Option<Worker> {
+        usize::try_from(w).ok().and_then(|index| self.table.get_mut(index)).and_then(Option::take)
+    }
+
+    fn on_clock(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
+        let (now, planned_ms) = (stage.scene.now, self.planned_ms);
+        let Some(worker) = self.running(w) else { return Ok(()) };
+        let over = worker.clock.over(now);
+        if worker.clock.is_close(now) && over.is_none() {
+            return self.ask(stage, w);
+        }
+        match over {
+            Some(limit) => self.kill(stage, w, timeout(limit, planned_ms)),
+            None => Ok(()),
+        }
+    }
+
+    /// While there is still somebody to ask: where is the worker, and who uses its memory?
+    fn ask(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
+        let (now, at_ms) = (stage.scene.now, stage.scene.at_ms);
+        let Some(signal) = self.dump_signal else { return Ok(()) };
+        let Ok(worker) = find(&mut self.table, w) else { return Ok(()) };
+        if !worker.is_running() || worker.kill.is_some() || !worker.stacks.ask(now, at_ms) {
+            return Ok(());
+        }
+        let Some((slots, id)) = stage.scene.slots.as_deref_mut().zip(worker.slot) else {
+            return Ok(stage.channel.send(&Order::Signal { w, signal }, Vec::new())?);
+        };
+        if let Some(signal) = Signal::from_raw(signal) {
+            worker.signal(signal);
+        }
+        let pids = slots.slot(id).processes().unwrap_or_default();
+        let number = pids.len();
+        worker.largest = self.processes.largest(pids).into_iter().next().map(|largest| (largest, number));
+        Ok(())
+    }
+
+    /// Ends a worker, and nobody else.
+    fn kill(&mut self, stage: &mut Stage<'_, '_>, w: u32, kill: Kill) -> Done {
+        let worker = find(&mut self.table, w)?;
+        worker.kill = Some(kill);
+        if worker.slot.is_none() {
+            return Ok(stage.channel.send(&Order::Signal { w, signal: SIGKILL }, Vec::new())?);
+        }
+        self.pass(stage, w)
+    }
+
+    fn pass(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
+        let worker = find(&mut self.table, w)?;
+        if let Some(slots) = stage.scene.slots.as_deref_mut() {
+            worker.kill_once(slots, stage.scene.now).map_err(|error| fault(w, &error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Stage<'_, '_> {
+    /// The test that a worker runs was killed; if it runs none, the user must know nevertheless.
+    fn killed(&mut self, w: u32, verdict: TestVerdict, summary: &str, stack: Vec<String>) {
+        let Some(test) = self.session.running(w).cloned() else {
+            let text = format!("worker {w}, which ran no test, {summary} ({})", verdict.word());
+            self.effects.push(Effect::Warn(text));
+            return;
+        };
+        self.session.killed(w, verdict, &stack);
+        self.effects.push(Effect::Tell(RunEvent::TestKilled {
+            nodeid: test.nodeid,
+            phase: test.phase,
+            verdict,
+            summary: summary.to_owned(),
+            stack,
+            at_ms: self.scene.at_ms,
+        }));
+    }
+}
+
+/// A worker with all that it needs.
+struct Equipped {
+    worker: Worker,
+    fds: Vec<OwnedFd>,
+    join: usize,
+    gauges: Vec<&'static str>,
+    memory: Option<u64>,
+}
+
+fn equip(slots: Option<&mut Slots>, demand: SlotDemand) -> Result<Equipped, String> {
+    let (stacks, dumps) = Stacks::new().map_err(|error| format!("cannot make a pipe: {error}"))?;
+    let failed = |error: std::io::Error| format!("cannot copy a descriptor: {error}");
+    let Some(slots) = slots else {
+        let worker = Worker::new(None, stacks).map_err(failed)?;
+        return Ok(Equipped { worker, fds: vec![dumps], join: 0, gauges: Vec::new(), memory: None });
+    };
+    let id = slots.take(demand).map_err(|error| told(&error))?;
+    let slot = slots.slot(id);
+    let mut fds = slot.join_fds().map_err(|error| told(&error))?;
+    let join = fds.len();
+    fds.push(dumps);
+    let (gauges, gauge_fds): (Vec<_>, Vec<_>) = slot.gauges().into_iter().unzip();
+    fds.extend(gauge_fds);
+    let worker = Worker::new(Some((id, slot)), stacks).map_err(failed)?;
+    Ok(Equipped { worker, fds, join, gauges, memory: Some(slot.limits().memory_bytes) })
+}
+
+/// Why a worker ended, told to everybody; its slot is free again.
+fn explain(stage: &mut Stage<'_, '_>, w: u32, mut worker: Worker) -> Done {
+    let limits = worker.limits();
+    let State::Ended(end) = worker.state else { return Ok(()) };
+    let stack = worker.stacks.take().map(|dump| dump.calls).unwrap_or_default();
+    let case = Case {
+        end: payload_end(end.status),
+        clean: end.clean,
+        in_test: stage.session.running(w).is_some(),
+        kill: worker.kill,
+        limits,
+        counted: end.counted,
+        largest: worker.largest,
+    };
+    let diagnosis = diagnose(&case);
+    let (kind, summary) = diagnosis.clone().map_or(("none", String::new()), |(verdict, text)| (verdict.word(), text));
+    let order = Order::Diagnosis { w, kind, summary, stack: stack.clone(), left: end.left };
+    let sent = stage.channel.send(&order, Vec::new());
+    if let Some((verdict, summary)) = diagnosis {
+        stage.killed(w, verdict, &summary, stack);
+    } else if end.counted.oom_kills > worker.told_oom_kills {
+        let text = format!("the kernel killed a process of worker {w} for memory while no test was running in it");
+        stage.effects.push(Effect::Warn(text));
+    }
+    if let Some((slots, id)) = stage.scene.slots.as_deref_mut().zip(worker.slot) {
+        slots.give_back(id);
+    }
+    Ok(sent?)
+}
+
+fn find(table: &mut [Option<Worker>], w: u32) -> Result<&mut Worker, Trouble> {
+    let place = usize::try_from(w).ok().and_then(|index| table.get_mut(index));
+    place.and_then(Option::as_mut).ok_or_else(|| Trouble::Forged(format!("there is no worker {w}")))
+}
+
+fn timeout(limit: Limit, planned_ms: [Option<u64>; 2]) -> Kill {
+    let planned = planned_ms[usize::from(limit.teardown)];
+    let planned = planned.is_some_and(|ms| u128::from(ms) == limit.span.as_millis());
+    Kill::Timeout { span: limit.span, teardown: limit.teardown, planned }
+}
+
+fn overdue(stage: &mut Stage<'_, '_>, w: u32, worker: &Worker) -> Trouble {
+    if let (State::Ended(_), Some((slots, id))) = (&worker.state, stage.scene.slots.as_deref_mut().zip(worker.slot)) {
+        let left = slots.slot(id).not_empty().unwrap_or_else(|error| error);
+        return Trouble::Fault(format!("worker {w} cannot be ended: {}", told(&left)));
+    }
+    Trouble::Fault(format!("worker {w} says that it joined its group, but nobody is in it"))
+}
+
+fn fault(w: u32, error: &CgroupError) -> Trouble {
+    Trouble::Fault(format!("cannot look after worker {w}: {}", told(error)))
+}
+
+/// The error with its cause, in one line.
+fn told(error: &CgroupError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
