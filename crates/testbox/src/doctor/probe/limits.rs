@@ -60,6 +60,7 @@ fn demand(wall: Wall) -> Result<Demand, Box<Fault>> {
         cpus: (wall == Wall::Cpu).then_some(1.0),
         io: (wall == Wall::Io).then(io).transpose()?,
         allow_degraded: others,
+        workers: false,
     })
 }
 
