@@ -1,0 +1,58 @@
+//! Tests in workers: a killed test is named and reported, the others run, and what each used is known.
+
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
+mod divide;
+mod evidence;
+mod liars;
+mod survive;
+mod timeouts;
+
+use serde_json::Value;
+use testbox_tests::{Case, Finished, Project, run};
+
+fn main() {
+    let parts = [survive::cases(), timeouts::cases(), divide::cases(), evidence::cases(), liars::cases()];
+    run(parts.into_iter().flatten().collect())
+}
+
+/// `testbox run FLAGS -- python -m pytest -q ARGUMENTS`.
+fn pytest(project: &Project, flags: &[&str], arguments: &[&str]) -> Finished {
+    let command = ["--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"];
+    project.run(&[flags, &command, arguments].concat())
+}
+
+/// The rows of the report, in the order of their begin.
+fn rows(project: &Project) -> Vec<Value> {
+    project.report()["tests"].as_array().cloned().unwrap_or_default()
+}
+
+/// The row of a test.
+#[track_caller]
+fn row(project: &Project, nodeid: &str) -> Value {
+    let rows = rows(project);
+    let found = rows.iter().find(|row| row["nodeid"] == nodeid).cloned();
+    found.unwrap_or_else(|| panic!("no row of {nodeid} in {rows:#?}"))
+}
+
+/// Node id (from its last `::` on) and verdict of each row.
+fn verdicts(project: &Project) -> Vec<(String, String)> {
+    let name = |row: &Value| row["nodeid"].as_str().and_then(|id| id.rsplit("::").next().map(str::to_owned));
+    let verdict = |row: &Value| row["verdict"].as_str().map(str::to_owned);
+    rows(project).iter().map(|row| (name(row).unwrap_or_default(), verdict(row).unwrap_or_default())).collect()
+}
+
+/// Fails unless the verdicts are these, in this order.
+#[track_caller]
+fn expect_verdicts(project: &Project, expected: &[(&str, &str)]) {
+    let found = verdicts(project);
+    let found: Vec<(&str, &str)> = found.iter().map(|(name, verdict)| (name.as_str(), verdict.as_str())).collect();
+    assert_eq!(found, expected);
+}
+
+/// Needs of every test here.
+const NEEDS: &[testbox_tests::Need] = &[testbox_tests::Need::Box, testbox_tests::Need::Pytest];
+
+const fn case(name: &'static str, work: fn()) -> Case {
+    testbox_tests::case(name, NEEDS, work)
+}

@@ -1,0 +1,227 @@
+//! A worker is killed or dies: its test is named, the others run.
+
+use testbox_tests::{Case, Project};
+
+use crate::{case, expect_verdicts, pytest, row};
+
+const BOMB: &str = "\
+import pytest
+
+def eat():
+    taken = []
+    while True:
+        taken.append(b'x' * (4 << 20))
+
+@pytest.fixture
+def hungry():
+    eat()
+
+@pytest.fixture
+def greedy_end():
+    yield
+    eat()
+
+def test_before(): pass
+
+def test_call_bomb():
+    print('said before the end')
+    eat()
+
+def test_between(): pass
+def test_setup_bomb(hungry): pass
+def test_teardown_bomb(greedy_end): pass
+def test_after(): pass
+";
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case("a_memory_kill_fails_its_test_and_no_other", a_memory_kill_fails_its_test_and_no_other),
+        case("many_small_processes_are_one_tests_memory", many_small_processes_are_one_tests_memory),
+        case("a_fork_bomb_fails_its_test_and_no_other", a_fork_bomb_fails_its_test_and_no_other),
+        case("crashes_and_silent_exits_are_named", crashes_and_silent_exits_are_named),
+        case("what_is_left_behind_does_not_reach_the_next_test", what_is_left_behind_does_not_reach_the_next_test),
+        case("the_session_ends_after_so_many_kills", the_session_ends_after_so_many_kills),
+        case("maxfail_counts_kills", maxfail_counts_kills),
+        case("a_killed_test_is_tried_again", a_killed_test_is_tried_again),
+        case("every_collected_test_is_accounted_for", every_collected_test_is_accounted_for),
+    ]
+}
+
+fn a_memory_kill_fails_its_test_and_no_other() {
+    let project = Project::new();
+    project.write("test_bomb.py", BOMB).write("test_other.py", "def test_other(): pass\n");
+    let run = pytest(&project, &["--memory", "256M"], &[]).expect_code(1);
+    expect_verdicts(
+        &project,
+        &[
+            ("test_before", "passed"),
+            ("test_call_bomb", "memory"),
+            ("test_between", "passed"),
+            ("test_setup_bomb", "memory"),
+            ("test_teardown_bomb", "memory"),
+            ("test_after", "passed"),
+            ("test_other", "passed"),
+        ],
+    );
+    let phase = |name: &str| row(&project, &format!("test_bomb.py::{name}"))["phase"].clone();
+    assert_eq!((phase("test_call_bomb"), phase("test_setup_bomb")), ("call".into(), "setup".into()));
+    assert_eq!(phase("test_teardown_bomb"), "teardown");
+    let stack = row(&project, "test_bomb.py::test_call_bomb")["stack"].clone();
+    assert!(stack[0].as_str().is_some_and(|call| call.ends_with("test_bomb.py:6 in eat")), "{stack}");
+    assert!(stack[1].as_str().is_some_and(|call| call.ends_with("in test_call_bomb")), "{stack}");
+    for text in ["testbox: memory: ", "said before the end", "test_bomb.py:6 in eat", "1 failed", "2 error"] {
+        assert!(run.stdout.contains(text), "no `{text}` in\n{}", run.stdout);
+    }
+    run.expect_stderr("killed: test_bomb.py::test_call_bomb (call): memory");
+}
+
+fn many_small_processes_are_one_tests_memory() {
+    let project = Project::new();
+    let text = "\
+import multiprocessing, time
+
+def eat(size):
+    taken = b'x' * size
+    time.sleep(30)
+
+def test_many():
+    context = multiprocessing.get_context('fork')
+    children = [context.Process(target=eat, args=(24 << 20,)) for _ in range(30)]
+    for child in children: child.start()
+    for child in children: child.join()
+    assert all(child.exitcode == 0 for child in children)
+
+def test_after(): pass
+";
+    project.write("test_x.py", text);
+    pytest(&project, &["--memory", "300M", "--test-timeout", "20s"], &[]).expect_code(1);
+    let row = row(&project, "test_x.py::test_many");
+    assert_eq!(row["outcome"], "failed", "{row}");
+    assert_eq!(crate::row(&project, "test_x.py::test_after")["verdict"], "passed");
+}
+
+fn a_fork_bomb_fails_its_test_and_no_other() {
+    let project = Project::new();
+    let text = "\
+import os
+
+def test_before(): pass
+
+def test_forks():
+    while True:
+        try: os.fork()
+        except OSError: pass
+
+def test_after(): pass
+";
+    project.write("test_x.py", text);
+    pytest(&project, &["--pids", "64", "--memory", "512M"], &[]).expect_code(1);
+    expect_verdicts(&project, &[("test_before", "passed"), ("test_forks", "pids"), ("test_after", "passed")]);
+}
+
+fn crashes_and_silent_exits_are_named() {
+    let project = Project::new();
+    let text = "\
+import os, signal
+
+def test_segfault(): os.kill(os.getpid(), signal.SIGSEGV)
+def test_abort(): os.abort()
+def test_exit_0(): os._exit(0)
+def test_exit_3(): os._exit(3)
+def test_kill(): os.kill(os.getpid(), signal.SIGKILL)
+def test_fine(): pass
+";
+    project.write("test_x.py", text);
+    let run = pytest(&project, &[], &[]).expect_code(1);
+    expect_verdicts(
+        &project,
+        &[
+            ("test_segfault", "crashed"),
+            ("test_abort", "crashed"),
+            ("test_exit_0", "silent"),
+            ("test_exit_3", "silent"),
+            ("test_kill", "crashed"),
+            ("test_fine", "passed"),
+        ],
+    );
+    for word in ["SIGSEGV", "SIGABRT", "SIGKILL"] {
+        assert!(run.stdout.contains(word), "no {word} in\n{}", run.stdout);
+    }
+}
+
+fn what_is_left_behind_does_not_reach_the_next_test() {
+    let project = Project::new();
+    let text = "\
+import os, subprocess, time
+
+def test_leaves():
+    subprocess.Popen(['setsid', 'sleep', '1000'])
+    time.sleep(0.3)
+
+def test_looks():
+    listed = [open(f'/proc/{pid}/cmdline').read() for pid in os.listdir('/proc') if pid.isdigit()]
+    assert not any('1000' in line for line in listed)
+";
+    project.write("test_x.py", text);
+    pytest(&project, &["--isolate", "test"], &[]).expect_code(0);
+}
+
+fn the_session_ends_after_so_many_kills() {
+    let project = Project::new();
+    let dies = (0..6).map(|number| format!("def test_{number}(): os.abort()\n")).collect::<String>();
+    project.write("test_x.py", &format!("import os\n{dies}"));
+    pytest(&project, &["--max-kills", "2"], &[]).expect_code(2);
+    expect_verdicts(&project, &[("test_0", "crashed"), ("test_1", "crashed")]);
+}
+
+fn maxfail_counts_kills() {
+    let project = Project::new();
+    project.write("test_x.py", "import os\ndef test_0(): os.abort()\ndef test_1(): pass\n");
+    pytest(&project, &[], &["-x"]).expect_code(1);
+    expect_verdicts(&project, &[("test_0", "crashed")]);
+}
+
+fn a_killed_test_is_tried_again() {
+    let project = Project::new();
+    let text = "\
+import os, pathlib
+
+def test_flaky():
+    mark = pathlib.Path('/tmp/mark')
+    if not mark.exists():
+        mark.touch()
+        os.abort()
+
+def test_always(): os.abort()
+def test_fine(): pass
+";
+    project.write("test_x.py", text);
+    pytest(&project, &["--retry-killed", "1"], &[]).expect_code(1);
+    let flaky = row(&project, "test_x.py::test_flaky");
+    assert_eq!((&flaky["verdict"], &flaky["killed_before"]), (&"passed".into(), &serde_json::json!(["crashed"])));
+    let always = row(&project, "test_x.py::test_always");
+    assert_eq!((&always["verdict"], &always["killed_before"]), (&"crashed".into(), &serde_json::json!(["crashed"])));
+    assert_eq!(row(&project, "test_x.py::test_fine")["verdict"], "passed");
+}
+
+fn every_collected_test_is_accounted_for() {
+    let project = Project::new();
+    let text = "\
+import os, pytest
+
+@pytest.mark.parametrize('number', range(60))
+def test_n(number):
+    if number % 7 == 3: os.abort()
+    if number % 7 == 4: pytest.skip('so')
+    if number % 7 == 5: assert 0
+";
+    project.write("test_a.py", text).write("test_b.py", text);
+    pytest(&project, &["--max-kills", "100"], &[]).expect_code(1);
+    let seen = project.report()["evidence"]["pytest"].clone();
+    let outcomes: u64 =
+        seen["outcomes"].as_object().expect("counts").values().filter_map(serde_json::Value::as_u64).sum();
+    assert_eq!((outcomes, seen["collected"].as_u64()), (120, Some(120)), "{seen}");
+    assert_eq!(crate::rows(&project).len(), 120);
+    let killed = crate::verdicts(&project).iter().filter(|(_, verdict)| verdict == "crashed").count();
+    assert_eq!(killed, 18);
+}
