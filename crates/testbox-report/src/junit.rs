@@ -31,7 +31,7 @@ pub(crate) fn write(record: &RunRecord, verdict: &Verdict, out: &mut dyn Write) 
     let counts = cases().fold(Counts::default(), Counts::with);
     let mut xml = Writer::new_with_indent(out, b' ', 2);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("utf-8"), None)))?;
-    xml.write_event(Event::Start(BytesStart::new("testsuites")))?;
+    xml.write_event(Event::Start(BytesStart::new("testsuites").with_attributes([("name", "pytest tests")])))?;
     xml.write_event(Event::Start(suite(record, counts)))?;
     properties(&mut xml, seen, verdict)?;
     for case in cases() {

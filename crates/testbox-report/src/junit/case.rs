@@ -97,7 +97,8 @@ impl Reason {
     fn write(&self, xml: &mut Writer<&mut dyn Write>) -> io::Result<()> {
         let element = xml.create_element(self.element);
         let element = element.with_attributes(self.cause.as_deref().map(|cause| ("type", cause)));
-        let element = element.with_attribute(("message", one_line(&self.message).as_str()));
+        let message = (!self.message.is_empty()).then(|| one_line(&self.message));
+        let element = element.with_attributes(message.as_deref().map(|message| ("message", message)));
         match lines(&self.text).trim_end() {
             "" => element.write_empty().map(drop),
             text => element.write_text_content(BytesText::new(text)).map(drop),
@@ -122,12 +123,16 @@ fn reason(row: &TestRow, project: &Path, kind: Kind) -> Option<Reason> {
         }
         (_, Some(TestOutcome::Skipped)) => (Some("pytest.skip".to_owned()), message),
         (_, Some(TestOutcome::Xfailed)) => (Some("pytest.xfail".to_owned()), message),
-        (_, Some(TestOutcome::Error)) => {
-            (None, format!("failed on {} with \"{message}\"", row.phase.unwrap_or("setup or teardown")))
-        }
+        (_, Some(TestOutcome::Error)) => (None, failed_around(row, &message)),
         _ => (None, message),
     };
     Some(Reason { element, cause, message, text: format!("{}{text}", stack(row, project)) })
+}
+
+/// In pytest's words.
+fn failed_around(row: &TestRow, message: &str) -> String {
+    let phase = row.phase.unwrap_or("setup or teardown");
+    if message.is_empty() { format!("failed on {phase}") } else { format!("failed on {phase} with \"{message}\"") }
 }
 
 fn killed(row: &TestRow, message: String) -> String {

@@ -39,7 +39,7 @@ fn records() -> Vec<RunRecord> {
 #[test]
 fn every_case_word_by_word() {
     let expected = r##"<?xml version="1.0" encoding="utf-8"?>
-<testsuites>
+<testsuites name="pytest tests">
   <testsuite name="pytest" tests="9" failures="2" errors="3" skipped="2" time="3.200" timestamp="2025-06-15T15:06:40+00:00">
     <properties>
       <property name="testbox.verdict" value="failed"/>
@@ -156,6 +156,18 @@ fn a_killed_test_is_a_failure_whatever_its_outcome_says() {
             assert_eq!(failure.attribute("type"), Some(format!("testbox.{}", verdict.word()).as_str()));
         }
     }
+}
+
+#[test]
+fn a_failure_without_a_message_is_one() {
+    let mut record = sample::pytest_record();
+    for row in &mut record.evidence.pytest.as_mut().unwrap().tests {
+        (row.message, row.text) = (None, None);
+    }
+    let file = file_of(&record);
+    let message = |case: usize| cases(&file)[case].children[0].attribute("message").map(str::to_owned);
+    let expected = [None, Some("failed on setup"), None, None, Some("memory: the test was ended in call")];
+    assert_eq!([1, 2, 3, 4, 5].map(message), expected.map(|text| text.map(str::to_owned)));
 }
 
 #[test]
