@@ -69,10 +69,11 @@ fn a_leak_of_one_test_with_many_parameters_is_named_without_them() {
 
 #[test]
 fn what_does_not_go_on_is_no_leak() {
-    let growths: [(&str, Growth<'_>); 9] = [
+    let growths: [(&str, Growth<'_>); 10] = [
         ("one large cache", &|n| if n == 50 { 500 << 10 } else { 0 }),
         ("three caches", &|n| if n % 30 == 1 { 200 << 10 } else { 0 }),
         ("a cache amid noise", &|n| noise(n) + if n == 9 { 100 << 10 } else { 0 }),
+        ("caches that fill up", &|n| if n <= 12 { 40 << 10 } else { 0 }),
         ("imports at the beginning", &|n| (100 << 10) / i64::from(n * n)),
         ("noise", &noise),
         ("given back at the end", &|n| if n <= 60 { 2048 } else { -2048 * 60 / 40 }),
@@ -107,6 +108,18 @@ fn the_first_touch_of_a_worker_is_no_leak() {
     let names: Vec<String> = (0..50).map(|n| format!("f{n}.py")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), 3, &each_file_once as Growth<'_>)).collect();
     assert_eq!(leak(&files), None);
+}
+
+#[test]
+fn files_that_run_side_by_side_are_told_apart_by_their_workers() {
+    let mut seen = run(&[]);
+    for n in 0..=50 {
+        let first = if n == 0 { 300 << 20 } else { 2 << 20 };
+        seen.tests.push(TestRow { worker: 0, ..row(&format!("a.py::test_{n}"), first) });
+        seen.tests.push(TestRow { worker: 1, ..row(&format!("b.py::test_{n}"), n * 1024) });
+    }
+    let found = suspected_leak(&seen, None).unwrap();
+    assert_eq!((found.tests, names(&found)), (100, vec![("a.py", 99)]));
 }
 
 #[test]
