@@ -7,6 +7,7 @@ use testbox_model::{Duration, ExitCode, ProcessUse, RunRecord, Verdict, VerdictK
 use super::paint::{Ink, count, paint};
 use super::{Style, collection, header, kills, live, memories, usage};
 use crate::harmless::{one_line, short_line};
+use crate::junit;
 
 /// Longer lists are cut, and the rest is counted.
 const LISTED: usize = 5;
@@ -28,7 +29,7 @@ pub(super) fn text(record: &RunRecord, verdict: &Verdict, report: Option<&Path>,
     if style.verbose() {
         lines.extend(details(record));
     }
-    lines.extend(report_place(verdict.kind, report, style));
+    lines.extend(report_place(record, verdict, report, style));
     lines.extend(exit_code(verdict.exit_code));
     let lines: String = lines.into_iter().map(|line| format!("  {line}\n")).collect();
     format!("{}\n{}{lines}", headline(record, verdict, style), header::degraded(&record.walls, style))
@@ -99,9 +100,10 @@ fn details(record: &RunRecord) -> Vec<String> {
     lines
 }
 
-fn report_place(kind: VerdictKind, report: Option<&Path>, style: Style) -> Option<String> {
-    let helps = kind != VerdictKind::Passed || style.verbose();
-    report.filter(|_| helps).map(|path| format!("report: {}", one_line(&path.to_string_lossy())))
+fn report_place(record: &RunRecord, verdict: &Verdict, report: Option<&Path>, style: Style) -> Option<String> {
+    let helps = verdict.kind != VerdictKind::Passed || style.verbose();
+    let junit = if junit::has_cases(record, verdict) { ", with junit.xml beside it" } else { "" };
+    report.filter(|_| helps).map(|path| format!("report: {}{junit}", one_line(&path.to_string_lossy())))
 }
 
 /// The exit code, where it is not the command's own.

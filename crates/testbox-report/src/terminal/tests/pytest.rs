@@ -33,7 +33,7 @@ fn killed_and_retried_tests_follow_the_verdict() {
             "  killed: tests/test_a.py::test_hang (teardown): timeout after 5 s",
             "  flaky: tests/test_a.py::test_flaky: killed (memory, crashed), then passed",
             "  took 3.2 s; peak memory 210.0 MiB of 2.0 GiB, 5 pids, 3.1 s CPU",
-            "  report: .testbox/last/testbox.json",
+            "  report: .testbox/last/testbox.json, with junit.xml beside it",
         ],
     );
 }
