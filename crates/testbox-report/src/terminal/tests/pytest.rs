@@ -70,6 +70,7 @@ fn a_peak_stands_for_a_diagnosis_and_has_its_limit_where_that_is_everybodys() {
         isolate: None,
         files: None,
         origin: Origin::Policy("default".to_owned()),
+        files: None,
     };
     assert_eq!(line("test", &|_| {}), "  killed: a.py::t0 (call): memory, peak 20.0 MiB of 512.0 MiB");
     assert_eq!(line("file", &|_| {}), "  killed: a.py::t0 (call): memory, peak 20.0 MiB of 1.0 GiB");
