@@ -46,7 +46,6 @@ fn full_record() -> RunRecord {
         isolate: Some(Isolate::Tests(3)),
         files: Some(4),
         origin: Origin::Policy("default".to_owned()),
-        files: None,
     };
     let kinds = [QuotaOf::Path, QuotaOf::Marker, QuotaOf::Node];
     record.plan.testing.quotas.value = kinds.map(|kind| limits(kind("x".to_owned()))).into();

@@ -4,14 +4,12 @@ use testbox_model::{Bytes, Duration, Isolate, PytestEvidence, RunRecord, TestRow
 
 use super::Style;
 use super::paint::{Ink, count, paint};
-use super::row::{NAME_WIDTH, outcome};
+use super::row::{CALL_WIDTH, MESSAGE_WIDTH, NAME_WIDTH, outcome};
 use crate::harmless::short_line;
 use crate::project::in_project;
 
 /// Lines of each kind at most; the rest is counted.
 const LISTED: usize = 10;
-const CALL_WIDTH: usize = 120;
-const MESSAGE_WIDTH: usize = 160;
 
 pub(super) fn lines(record: &RunRecord, style: Style) -> Vec<String> {
     let Some(seen) = &record.evidence.pytest else { return vec![] };

@@ -4,7 +4,8 @@ use testbox_model::{Duration, PayloadEnd, Readback, RunEvent, StopCause, signal_
 
 use super::Style;
 use super::paint::{Ink, paint};
-use crate::harmless::one_line;
+use super::row::{CALL_WIDTH, MESSAGE_WIDTH, NAME_WIDTH};
+use crate::harmless::{one_line, short_line};
 
 pub(super) fn text(event: &RunEvent, style: Style) -> String {
     let line = match event {
@@ -14,9 +15,10 @@ pub(super) fn text(event: &RunEvent, style: Style) -> String {
         }
         RunEvent::Started { .. } | RunEvent::Ended { .. } | RunEvent::Test { .. } => return String::new(),
         RunEvent::TestKilled { nodeid, phase, verdict, summary, stack, .. } => {
-            let place = stack.first().map(|call| format!(", at {}", one_line(call))).unwrap_or_default();
+            let place = stack.first().map(|call| format!("; at {}", short_line(call, CALL_WIDTH))).unwrap_or_default();
             let verdict = paint(verdict.word(), Ink::Bad, style);
-            format!("{} ({phase}): {verdict}: {}{place}", one_line(nodeid), one_line(summary))
+            let summary = short_line(summary, MESSAGE_WIDTH);
+            format!("{} ({phase}): {verdict}: {summary}{place}", short_line(nodeid, NAME_WIDTH))
         }
         RunEvent::Stopping { cause, at_ms } => format!("{}; asking the command to end", reason(cause, *at_ms)),
         RunEvent::Killing { at_ms } => format!("it did not end in time; killing the whole box after {}", time(*at_ms)),

@@ -4,6 +4,10 @@ use testbox_model::{Bytes, TestOutcome, TestRow};
 
 /// Characters of a node id at most.
 pub(super) const NAME_WIDTH: usize = 200;
+/// Characters of a call at most.
+pub(super) const CALL_WIDTH: usize = 120;
+/// Characters of a diagnosis at most.
+pub(super) const MESSAGE_WIDTH: usize = 160;
 
 /// `passed`, `failed`, ... as pytest says it.
 pub(super) fn outcome(row: &TestRow) -> &'static str {

@@ -70,7 +70,6 @@ fn a_peak_stands_for_a_diagnosis_and_has_its_limit_where_that_is_everybodys() {
         isolate: None,
         files: None,
         origin: Origin::Policy("default".to_owned()),
-        files: None,
     };
     assert_eq!(line("test", &|_| {}), "  killed: a.py::t0 (call): memory, peak 20.0 MiB of 512.0 MiB");
     assert_eq!(line("file", &|_| {}), "  killed: a.py::t0 (call): memory, peak 20.0 MiB of 1.0 GiB");
@@ -236,6 +235,28 @@ fn names_of_tests_files_and_modules_cannot_leave_their_line() {
         8
     );
     assert!(text.contains("leak: ") && text.contains("flaky: ") && text.contains("collection: "), "{text}");
+}
+
+#[test]
+fn a_killed_test_is_told_at_once_in_a_line_that_it_cannot_leave() {
+    let event = |nodeid: &str, summary: &str, stack: &[&str]| RunEvent::TestKilled {
+        nodeid: nodeid.to_owned(),
+        phase: "call",
+        verdict: TestVerdict::Memory,
+        summary: summary.to_owned(),
+        stack: stack.iter().map(|call| (*call).to_owned()).collect(),
+        at_ms: 3_000,
+    };
+    let told = |event| shown(PLAIN, |terminal| terminal.on(&event));
+    assert_eq!(
+        told(event("a.py::test_b", "used all of its 512.0 MiB", &["a.py:3 in grow", "a.py:9 in test_b"])),
+        "testbox: a.py::test_b (call): memory: used all of its 512.0 MiB; at a.py:3 in grow\n"
+    );
+    let long = format!("{}{}", sample::HOSTILE, "x".repeat(1_000));
+    let text = told(event(&long, &long, &[&long]));
+    assert!(!text.trim_end().chars().any(char::is_control) && !text.contains("##["), "{text}");
+    assert!(text.len() < 700 && text.matches("...").count() == 3, "{text}");
+    assert_eq!(shown(QUIET, |terminal| terminal.on(&event("a", "b", &[]))), "");
 }
 
 #[test]
