@@ -9,9 +9,9 @@ mod harmless;
 mod json;
 mod junit;
 mod output_filter;
-mod project;
 mod report_dir;
 mod terminal;
+mod told;
 
 pub use exit_codes::{exit_code_table, exit_code_table_markdown};
 pub use json::{SCHEMA, json_text, to_json};

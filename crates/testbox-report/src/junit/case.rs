@@ -9,7 +9,7 @@ use testbox_model::{TestOutcome, TestRow, TestVerdict, Verdict};
 
 use super::time;
 use crate::harmless::{lines, one_line};
-use crate::project::in_project;
+use crate::told::{diagnosis, in_project};
 
 /// What becomes a `testcase`.
 pub(super) enum Case<'a> {
@@ -117,16 +117,20 @@ fn reason(row: &TestRow, project: &Path, kind: Kind) -> Option<Reason> {
         Kind::Skipped => "skipped",
     };
     let (cause, message) = match (row.verdict, row.outcome) {
-        (verdict, _) if verdict.is_kill() => (Some(format!("testbox.{}", verdict.word())), killed(row, message)),
+        (verdict, _) if verdict.is_kill() => (Some(format!("testbox.{}", verdict.word())), killed(row)),
         (TestVerdict::Lost, _) | (_, None) => {
             (Some("testbox.lost".to_owned()), "it began and has no result".to_owned())
         }
-        (_, Some(TestOutcome::Skipped)) => (Some("pytest.skip".to_owned()), message),
+        (_, Some(TestOutcome::Skipped)) => (Some("pytest.skip".to_owned()), without("Skipped: ", message)),
         (_, Some(TestOutcome::Xfailed)) => (Some("pytest.xfail".to_owned()), message),
         (_, Some(TestOutcome::Error)) => (None, failed_around(row, &message)),
         _ => (None, message),
     };
     Some(Reason { element, cause, message, text: format!("{}{text}", stack(row, project)) })
+}
+
+fn without(start: &str, message: String) -> String {
+    message.strip_prefix(start).map(str::to_owned).unwrap_or(message)
 }
 
 /// In pytest's words.
@@ -135,17 +139,20 @@ fn failed_around(row: &TestRow, message: &str) -> String {
     if message.is_empty() { format!("failed on {phase}") } else { format!("failed on {phase} with \"{message}\"") }
 }
 
-fn killed(row: &TestRow, message: String) -> String {
+fn killed(row: &TestRow) -> String {
     let during = row.phase.map(|phase| format!(" in {phase}")).unwrap_or_default();
-    match message.as_str() {
-        "" => format!("{}: the test was ended{during}", row.verdict.word()),
-        _ => message,
-    }
+    let cause = diagnosis(row).map(str::to_owned);
+    format!("{}: {}", row.verdict.word(), cause.unwrap_or_else(|| format!("the test was ended{during}")))
 }
 
+/// Where it was seen last, if its text does not say so.
 fn stack(row: &TestRow, project: &Path) -> String {
+    let told = row.text.as_ref().zip(row.stack.first()).is_some_and(|(text, call)| text.contains(call.as_str()));
+    if told || row.stack.is_empty() {
+        return String::new();
+    }
     let calls: String = row.stack.iter().map(|call| format!("  {}\n", in_project(call, project))).collect();
-    if calls.is_empty() { calls } else { format!("the last calls seen, the innermost first:\n{calls}\n") }
+    format!("the last calls seen, the innermost first:\n{calls}\n")
 }
 
 /// An attempt that was killed: flaky if the test passed at last.

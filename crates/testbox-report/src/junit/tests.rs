@@ -62,7 +62,7 @@ E       assert 1 == 2</failure>
       <skipped type="pytest.xfail" message="not yet"/>
     </testcase>
     <testcase classname="tests.test_a" name="test_bomb" time="0.024">
-      <failure type="testbox.memory" message="used all of its 512.0 MiB (peak 512.0 MiB, 3 processes)">the last calls seen, the innermost first:
+      <failure type="testbox.memory" message="memory: used all of its 512.0 MiB (peak 512.0 MiB, 3 processes)">the last calls seen, the innermost first:
   tests/test_a.py:12 in grow
   tests/test_a.py:15 in test_bomb</failure>
     </testcase>
@@ -168,6 +168,20 @@ fn a_failure_without_a_message_is_one() {
     let message = |case: usize| cases(&file)[case].children[0].attribute("message").map(str::to_owned);
     let expected = [None, Some("failed on setup"), None, None, Some("memory: the test was ended in call")];
     assert_eq!([1, 2, 3, 4, 5].map(message), expected.map(|text| text.map(str::to_owned)));
+}
+
+#[test]
+fn calls_stand_once_and_reasons_as_pytest_has_them() {
+    let mut record = sample::pytest_record();
+    let tests = &mut record.evidence.pytest.as_mut().unwrap().tests;
+    tests[3].message = Some("Skipped: needs Windows".to_owned());
+    tests[5].message = Some("testbox: memory: used all".to_owned());
+    tests[5].text = Some(format!("E   testbox: memory: used all\n      {}", tests[5].stack[0]));
+    let file = file_of(&record);
+    let reason = |case: usize| &cases(&file)[case].children[0];
+    assert_eq!(reason(3).attribute("message"), Some("needs Windows"));
+    assert_eq!(reason(5).attribute("message"), Some("memory: used all"));
+    assert_eq!(reason(5).text.matches("in grow").count(), 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::Style;
 use super::paint::{Ink, count, paint};
 use super::row::{CALL_WIDTH, MESSAGE_WIDTH, NAME_WIDTH, outcome};
 use crate::harmless::short_line;
-use crate::project::in_project;
+use crate::told::{diagnosis, in_project};
 
 /// Lines of each kind at most; the rest is counted.
 const LISTED: usize = 10;
@@ -42,12 +42,8 @@ fn killed_test(record: &RunRecord, seen: &PytestEvidence, row: &TestRow) -> Stri
 
 /// What follows the word of the verdict: the diagnosis, else the number that speaks for it.
 fn cause(record: &RunRecord, seen: &PytestEvidence, row: &TestRow) -> String {
-    let message = row.message.as_deref().map(|message| {
-        let said = message.strip_prefix(row.verdict.word()).and_then(|rest| rest.strip_prefix(": "));
-        short_line(said.unwrap_or(message), MESSAGE_WIDTH)
-    });
-    match (message, row.verdict, row.peak_bytes) {
-        (Some(message), ..) if !message.is_empty() => format!(": {message}"),
+    match (diagnosis(row), row.verdict, row.peak_bytes) {
+        (Some(cause), ..) => format!(": {}", short_line(cause, MESSAGE_WIDTH)),
         (_, TestVerdict::Memory, Some(peak)) => {
             let limit = limit(record, seen).map(|limit| format!(" of {limit}")).unwrap_or_default();
             format!(", peak {}{limit}", Bytes(peak))
