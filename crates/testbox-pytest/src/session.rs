@@ -11,8 +11,10 @@ use crate::wire::{DoneSaid, Frame, ImportSaid};
 const MAX_RUNNING: usize = 1024;
 /// Characters of a node id, a version or a module that are kept.
 const MAX_TEXT: usize = 4096;
-/// Files and heavy imports of the collection that are kept.
-const MAX_PROFILES: usize = 10_000;
+/// Bytes that files and heavy imports of the collection may take.
+const PROFILE_BUDGET: usize = 8 << 20;
+/// Bytes of a file or an import besides its name.
+const PROFILE: usize = 96;
 
 /// The state of a session.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,7 @@ pub struct Session {
     seen: PytestEvidence,
     rows: Rows,
     running: Vec<Running>,
+    /// Bytes that the profiles take.
     profiles: usize,
 }
 
@@ -99,8 +102,7 @@ impl Session {
     }
 
     fn open_profile(&mut self, nodeid: String) {
-        if self.profiles < MAX_PROFILES {
-            self.profiles += 1;
+        if self.spend_on_profile(&nodeid) {
             self.seen.collection.push(FileProfile { nodeid, ..FileProfile::default() });
         }
     }
@@ -110,13 +112,20 @@ impl Session {
         if self.seen.collection.is_empty() {
             self.open_profile("configuration".to_owned());
         }
-        if self.profiles < MAX_PROFILES
+        let ImportSaid { module, growth, wall_ms } = said;
+        let module = cut(module);
+        if self.spend_on_profile(&module)
             && let Some(file) = self.seen.collection.last_mut()
         {
-            self.profiles += 1;
-            let ImportSaid { module, growth, wall_ms } = said;
-            file.imports.push(ImportProfile { module: cut(module), wall_ms, growth_bytes: growth });
+            file.imports.push(ImportProfile { module, wall_ms, growth_bytes: growth });
         }
+    }
+
+    fn spend_on_profile(&mut self, name: &str) -> bool {
+        let bytes = PROFILE + name.len();
+        let fits = self.profiles + bytes <= PROFILE_BUDGET;
+        self.profiles += if fits { bytes } else { 0 };
+        fits
     }
 
     fn profile(&mut self, id: String, wall_ms: u64, growth: i64) {

@@ -6,7 +6,7 @@ use crate::test::part::{Context, Outcome};
 use crate::workspace::Package;
 
 /// Each package of the workspace with the packages of the workspace that it may depend on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("testbox-model", &[]),
     ("testbox-config", &["testbox-model"]),
     ("testbox-pytest", &["testbox-model"]),
@@ -29,6 +29,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
         ],
     ),
     ("testbox-tests", &["testbox-model"]),
+    ("testbox-fuzz", &["testbox-config", "testbox-model", "testbox-pytest", "testbox-report"]),
     ("xtask", &[]),
 ];
 

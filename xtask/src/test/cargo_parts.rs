@@ -13,6 +13,8 @@ use crate::testbox;
 const SHOWN_LINES: usize = 120;
 /// Outer limits: a hang is a failure of its part, not of the whole run.
 const UNIT_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// Time of each of the five targets: about a minute in all.
+const FUZZ_BUDGET_MS: u32 = 10_000;
 const BLACKBOX_LIMIT: Duration = Duration::from_secs(35 * 60);
 
 /// Formatting.
@@ -46,8 +48,17 @@ pub(crate) fn doc(context: &Context<'_>) -> Result<Outcome, Error> {
 
 /// The tests beside the code, and those in documentation.
 pub(crate) fn unit(context: &Context<'_>) -> Result<Outcome, Error> {
-    let tests = ["test", "--locked", "--workspace", "--exclude", "testbox-tests", "--no-fail-fast"];
+    let elsewhere = ["--exclude", "testbox-tests", "--exclude", "testbox-fuzz"];
+    let tests = ["test", "--locked", "--workspace", "--no-fail-fast"].into_iter().chain(elsewhere);
     many_tests(context, "unit", with_places(context, cargo_within(UNIT_LIMIT).args(tests))?)
+}
+
+/// Hostile input from seeds, one target after the other, each on two threads. With debug assertions, so that an overflow
+/// is a failure.
+pub(crate) fn fuzz(context: &Context<'_>) -> Result<Outcome, Error> {
+    let tests = ["test", "--locked", "--package", "testbox-fuzz", "--tests", "--no-fail-fast"];
+    let program = cargo_within(UNIT_LIMIT).args(tests).env("ARBTEST_BUDGET_MS", FUZZ_BUDGET_MS.to_string());
+    many_tests(context, "fuzz", program.env("RUST_BACKTRACE", "0"))
 }
 
 /// The tests that see nothing but the release binary.

@@ -32,7 +32,7 @@ pub(crate) struct Options {
 }
 
 /// The parts, in the order in which they run.
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part { name: "fmt", about: "sources are formatted", run: cargo_parts::fmt },
     Part {
         name: "arrows",
@@ -46,6 +46,7 @@ const PARTS: [Part; 12] = [
     Part { name: "deny", about: "cargo-deny: licences, sources, bans", run: advisories::deny },
     Part { name: "doc", about: "documentation without warnings", run: cargo_parts::doc },
     Part { name: "unit", about: "tests beside the code", run: cargo_parts::unit },
+    Part { name: "fuzz", about: "hostile input for everything that is parsed, about a minute", run: cargo_parts::fuzz },
     Part { name: "sample", about: "the sample project under plain pytest; runaways refuse", run: sample::run },
     Part { name: "plugin", about: "the pytest plugin under plain pytest", run: plugin::run },
     Part { name: "blackbox", about: "tests of the release binary", run: cargo_parts::blackbox },

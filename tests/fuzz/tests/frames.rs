@@ -1,0 +1,101 @@
+//! The plugin's frames: cut into messages, then believed as far as they may be.
+
+use testbox_fuzz::{lines, resident_bytes, run};
+use testbox_model::TestVerdict;
+use testbox_pytest::{Decoder, MAX_FRAME, Session};
+
+/// Frames as they travel: the seeds are lines of JSON without the numbers.
+fn framed(lines: &[u8]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for (number, line) in (1..).zip(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())) {
+        let body = match line.strip_prefix(b"{") {
+            Some(rest) => [format!("{{\"s\":{number},").as_bytes(), rest].concat(),
+            None => line.to_vec(),
+        };
+        stream.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        stream.extend_from_slice(&body);
+    }
+    stream
+}
+
+/// What comes of a stream that is read in pieces of this size.
+fn heard(stream: &[u8], piece: usize) -> (Session, u64) {
+    let (mut decoder, mut session, mut frames) = (Decoder::default(), Session::default(), 0);
+    for bytes in stream.chunks(piece) {
+        decoder.feed(bytes);
+        loop {
+            match decoder.next() {
+                Ok(Some(frame)) => {
+                    frames += 1;
+                    session.on(frame, frames);
+                }
+                Ok(None) => break,
+                Err(_) => return (session, frames),
+            }
+        }
+    }
+    (session, frames)
+}
+
+fn check(lines: &[u8]) {
+    for stream in [framed(lines), lines.to_vec()] {
+        let (session, frames) = heard(&stream, 4096);
+        let (in_pieces, same_frames) = heard(&stream, 7);
+        let evidence = session.evidence();
+        assert_eq!(evidence, in_pieces.evidence(), "however the stream is cut");
+        assert_eq!(frames, same_frames);
+        assert!(evidence.outcomes.total() <= frames, "a result without a word of the plugin");
+        assert!((evidence.tests.len() + evidence.running.len()) as u64 <= 2 * frames);
+        a_kill_is_never_talked_away(session, &stream);
+    }
+}
+
+/// Whatever the plugin says after it, a killed test has failed.
+fn a_kill_is_never_talked_away(mut session: Session, stream: &[u8]) {
+    let Some(running) = session.running(0).cloned() else { return };
+    session.killed(0, TestVerdict::Memory, &[]);
+    let rows = session.evidence().tests;
+    let killed = rows.iter().position(|row| row.nodeid == running.nodeid && row.verdict == TestVerdict::Memory);
+    let mut decoder = Decoder::default();
+    decoder.feed(stream);
+    while let Ok(Some(frame)) = decoder.next() {
+        session.on(frame, 0);
+    }
+    let Some(row) = killed.map(|index| session.evidence().tests[index].clone()) else { return };
+    let passed = row.verdict == TestVerdict::Passed && row.killed_before.is_empty();
+    assert!(!passed, "{row:?}");
+}
+
+#[test]
+fn frames() {
+    run("frames", lines, check);
+}
+
+/// Frames of every kind, as large as they may be: what is kept of them stays small.
+#[test]
+fn a_flood_of_large_frames_does_not_pile_up() {
+    let text = "\u{10ffff}".repeat(4096);
+    for (kind, fields) in [
+        ("collect", r#""id":"ID""#),
+        ("import", r#""module":"ID","growth":1,"wall_ms":1"#),
+        ("start", r#""id":"ID","timeout_ms":null,"teardown_ms":null"#),
+        (
+            "done",
+            r#""id":"ID","outcome":"failed","reports":[{"when":"call","outcome":"failed","ms":1,"message":"ID"}]"#,
+        ),
+    ] {
+        let before = resident_bytes();
+        let (mut decoder, mut session) = (Decoder::default(), Session::default());
+        for number in 1..=4_500_u64 {
+            let fields = fields.replace("ID", &format!("{number}{text}"));
+            let body = format!("{{\"t\":\"{kind}\",\"s\":{number},{fields}}}");
+            assert!(body.len() < MAX_FRAME);
+            decoder.feed(&(body.len() as u32).to_le_bytes());
+            decoder.feed(body.as_bytes());
+            session.on(decoder.next().unwrap().unwrap(), number);
+        }
+        let growth = resident_bytes().saturating_sub(before);
+        assert!(growth < 48 << 20, "{kind}: {growth} bytes");
+        drop(session);
+    }
+}
