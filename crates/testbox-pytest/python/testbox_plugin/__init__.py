@@ -4,83 +4,36 @@ testbox puts the folder of this package on PYTHONPATH and adds `-p testbox_plugi
 touched. It speaks over one inherited socket, whose number is in TESTBOX_CHANNEL. It does nothing at all without the
 socket: in pytest-xdist's workers, in nested runs and outside of a box.
 
-Plain Python 3.8 and later, pytest 7 to 9. PYTEST_DONT_REWRITE
+Plain Python 3.8 and later, pytest 7 to 9. Its modules are no code of the project under test: they are loaded under names
+like `<testbox>/worker.py`, so that tracebacks and coverage leave them out. PYTEST_DONT_REWRITE
 """
 
-import atexit
-import faulthandler
+import importlib.machinery
+import importlib.util
 import os
-import socket
 import sys
 
-import pytest
 
-from .channel import Channel
-from .loop import Loop
-from .profile import Profile
-from .settings import Settings
-from .witness import Witness
-from .worker import DUMP_SIGNAL
-
-CHANNEL = "TESTBOX_CHANNEL"
-PROTOCOL = 2
+class _Loader(importlib.machinery.SourceFileLoader):
+    def get_code(self, fullname):
+        name = f"<testbox>/{os.path.basename(self.path)}"
+        return compile(self.get_data(self.path), name, "exec", dont_inherit=True)
 
 
-def take_channel():
-    """testbox's socket, if there is one; leaves the environment as the user's tests expect it."""
-    number = os.environ.pop(CHANNEL, "")
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    before, _, rest = os.environ.get("PYTHONPATH", "").partition(os.pathsep)
-    if os.path.abspath(before) == own:
-        if rest:
-            os.environ["PYTHONPATH"] = rest
-        else:
-            del os.environ["PYTHONPATH"]
-        sys.path[:] = [entry for entry in sys.path if entry != before]
-    if not number:
-        return None
-    descriptor = int(number)
-    os.set_inheritable(descriptor, False)
-    return Channel(socket.socket(fileno=descriptor))
+class _Finder:
+    @staticmethod
+    def find_spec(fullname, path=None, target=None):
+        package, _, name = fullname.rpartition(".")
+        file = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
+        if package != __name__ or not os.path.exists(file):
+            return None
+        return importlib.util.spec_from_file_location(fullname, file, loader=_Loader(fullname, file))
 
 
-def greet(channel):
-    """Says hello; the answer brings testbox's settings and a pipe for the stacks of all threads."""
-    channel.send(
-        "hello",
-        protocol=PROTOCOL,
-        python="%d.%d.%d" % sys.version_info[:3],
-        pytest=pytest.__version__,
-        dump_signal=int(DUMP_SIGNAL),
-    )
-    welcome = channel.wait_for_welcome()
-    if welcome is None:
-        return Settings()
-    for descriptor in welcome.get("descriptors", [])[:1]:
-        # Works also with the interpreter's lock held.
-        faulthandler.register(DUMP_SIGNAL, file=descriptor, all_threads=True, chain=False)
-    return Settings.of(welcome.get("settings") or {})
+sys.meta_path.insert(0, _Finder)
+try:
+    from .entry import pytest_configure, pytest_load_initial_conftests
+finally:
+    sys.meta_path.remove(_Finder)
 
-
-_channel = take_channel()
-if _channel is not None:
-    _settings = greet(_channel)
-    _profile = Profile(_channel)
-    # Handlers run last in, first out: what ends the process from a handler of its own ends it before this one.
-    atexit.register(_channel.send, "goodbye")
-
-
-def pytest_configure(config):
-    if _channel is not None:
-        config.pluginmanager.register(Witness(_channel, _profile), "testbox-witness")
-        config.pluginmanager.register(Loop(_channel, _settings, _profile), "testbox-loop")
-
-
-@pytest.hookimpl(hookwrapper=True, tryfirst=True)
-def pytest_load_initial_conftests():
-    if _channel is None:
-        yield
-        return
-    _channel.send("phase", name="configuration")
-    with _profile:
-        yield
+__all__ = ["pytest_configure", "pytest_load_initial_conftests"]

@@ -1,7 +1,9 @@
 """Everything that is private to pytest or its plugins, named and guarded: where it is missing, its use is left out and
 the rest works."""
 
+import contextlib
 import os
+import sys
 import warnings
 
 import pytest
@@ -23,11 +25,9 @@ def make_base_folder(config):
     """Makes tmp_path's base folder before the first fork, so that all workers number their folders in the same one."""
     factory = getattr(config, "_tmp_path_factory", None)
     if factory is not None:
-        try:
+        # The tests that want one say themselves why there is none.
+        with contextlib.suppress(OSError, ValueError):
             factory.getbasetemp()
-        except (OSError, ValueError):
-            # The tests that want one say so themselves.
-            pass
 
 
 def capture_descriptors(config):
@@ -36,10 +36,8 @@ def capture_descriptors(config):
     capturing = getattr(manager, "_global_capturing", None)
     found = {}
     for name in ("out", "err"):
-        try:
+        with contextlib.suppress(AttributeError, OSError, ValueError):
             found["std" + name] = getattr(capturing, name).tmpfile.fileno()
-        except (AttributeError, OSError, ValueError):
-            pass
     return found
 
 
@@ -50,14 +48,22 @@ def tear_down_all(session):
         state.teardown_exact(None)
 
 
-def count_failed_subtest(config, report):
-    """pytest 9 counts failed subtests in the process that ran them, and asks for the number where they are reported."""
-    try:
-        from _pytest.subtests import SubtestReport, failed_subtests_key
-    except ImportError:
+def failed_subtests(config, report):
+    """How many subtests of this report's test have failed: pytest 9 counts them where they run, and asks for the number
+    where they are told. None: this pytest does not count."""
+    stash_key = getattr(sys.modules.get("_pytest.subtests"), "failed_subtests_key", None)
+    return None if stash_key is None else config.stash[stash_key].get(getattr(report, "id", report.nodeid))
+
+
+def restore_subtest(config, report, data, failed):
+    """What a worker knew of subtests, and what pytest 9 changes on the way: it quotes a subtest's values twice."""
+    module = sys.modules.get("_pytest.subtests")
+    if module is None:
         return
-    if isinstance(report, SubtestReport) and report.failed:
-        config.stash[failed_subtests_key][getattr(report, "id", report.nodeid)] += 1
+    if failed is not None:
+        config.stash[module.failed_subtests_key][getattr(report, "id", report.nodeid)] = failed
+    if isinstance(report, module.SubtestReport):
+        object.__setattr__(report.context, "kwargs", data["_subtest.context"]["kwargs"])
 
 
 def mute_result_hooks(config, shipper):
@@ -111,7 +117,9 @@ def _ini(config, name):
     try:
         return config.getini(name)
     except (KeyError, ValueError):
-        value = config.inicfg.get(name)
+        # pytest 9 warns of the public name.
+        lines = getattr(config, "_inicfg", None)
+        value = (config.inicfg if lines is None else lines).get(name)
         return getattr(value, "value", value)
 
 
@@ -141,8 +149,6 @@ class Measured:
     @staticmethod
     def running():
         """The Coverage object that measures this process, or None."""
-        import sys
-
         coverage = sys.modules.get("coverage")
         current = coverage.Coverage.current() if hasattr(coverage, "Coverage") else None
         collector = getattr(current, "_collector", None)
@@ -191,6 +197,13 @@ class Measured:
         return broken
 
 
+def forget_own_lines():
+    """Where coverage measures all that runs, the lines of this package's entry are not the project's."""
+    current = Measured.running()
+    if current is not None and hasattr(current.get_data(), "purge_files"):
+        current.get_data().purge_files([sys.modules["testbox_plugin"].__file__])
+
+
 def warning_to_message(warning_message, when, nodeid):
     """A recorded warning as JSON."""
     category = warning_message.category
@@ -208,8 +221,6 @@ def warning_to_message(warning_message, when, nodeid):
 
 def warning_from_message(message):
     """The arguments of pytest_warning_recorded. The category is looked up, never imported."""
-    import sys
-
     module, name = message["category"]
     category = sys.modules.get(module)
     for part in name.split("."):

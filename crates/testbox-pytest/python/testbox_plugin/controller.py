@@ -178,6 +178,8 @@ class Controller:
         elif kind == "over":
             worker.said_over = True
         elif kind == "interrupted":
+            # The test that it was at has no result, as under bare pytest.
+            worker.finish()
             worker.was_stopped = True
             self._stop(_raised_again(message))
         elif kind == "broken":

@@ -74,6 +74,7 @@ class Profile:
         return int(os.pread(self._statm, 128, 0).split()[1]) * self._page
 
     def _watched_import(self, name, globals=None, locals=None, fromlist=(), level=0):
+        __tracebackhide__ = True
         if level == 0 and name in sys.modules and not fromlist:
             return self._import(name, globals, locals, fromlist, level)
         shown = name
@@ -83,11 +84,13 @@ class Profile:
         return self._watch(shown, self._import, name, globals, locals, fromlist, level)
 
     def _watched_import_module(self, name, package=None):
+        __tracebackhide__ = True
         if name.split(".")[-1] == "conftest" and name not in sys.modules:
             self._channel.send("collect", id=_conftest(name))
         return self._watch(name, self._import_module, name, package)
 
     def _watch(self, shown, function, *arguments):
+        __tracebackhide__ = True
         if threading.current_thread() is not threading.main_thread():
             return function(*arguments)
         current = _Import(shown, self._resident())

@@ -63,7 +63,7 @@ class Relay:
             worker.script.hold()
 
     def _on_report(self, worker, message):
-        report = reports.from_message(message["data"], self._config)
+        report = reports.from_message(message, self._config)
         running = worker.running
         running.reports.append(report)
         if running.test in self._verdicts and report.when == "call":

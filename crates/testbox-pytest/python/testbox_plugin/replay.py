@@ -3,8 +3,6 @@
 import bisect
 import collections
 
-from . import compat
-
 
 class Script:
     """The events of one batch that are still to be told."""
@@ -80,6 +78,4 @@ class Stage:
         if name == "pytest_warning_recorded":
             hook.call_historic(kwargs=arguments)
             return
-        if name == "pytest_runtest_logreport":
-            compat.count_failed_subtest(self._session.config, arguments["report"])
         hook(**arguments)

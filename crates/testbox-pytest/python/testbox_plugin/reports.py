@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from . import compat
+
 #: Characters of one captured section or text of a report that a worker sends on.
 MAX_SECTION = 2 << 20
 #: What testbox is told of a test that did not pass, in characters.
@@ -60,18 +62,21 @@ def unpack(value):
 
 
 def to_message(report, config):
-    """A report as JSON, and the names of its attributes that could not be made JSON."""
+    """A report as a frame, and the names of its attributes that could not be made JSON."""
     data = config.hook.pytest_report_to_serializable(config=config, report=report)
     data["sections"] = [(str(name), _middle_cut(str(text), MAX_SECTION)) for name, text in data.get("sections", ())]
     data["user_properties"] = [(str(name), _property(value)) for name, value in data.get("user_properties", ())]
     if isinstance(data.get("longrepr"), str):
         data["longrepr"] = _middle_cut(data["longrepr"], MAX_SECTION)
-    message, left_out = {}, []
+    packed, left_out = {}, []
     for name, value in data.items():
         try:
-            message[name] = pack(value)
+            packed[name] = pack(value)
         except (Unsendable, RecursionError):
             left_out.append(f"{name} ({type(value).__name__})")
+    message = {"k": "report", "data": packed, "subtests": compat.failed_subtests(config, report)}
+    if isinstance(packed.get("longrepr"), str) and not isinstance(report.longrepr, str):
+        message["rendered"] = True
     return message, left_out
 
 
@@ -79,10 +84,10 @@ def shortened(message, limit):
     """The same within `limit` bytes of JSON: a report that is too long even so loses its text, never its outcome."""
     if len(json.dumps(message)) <= limit:
         return message
-    message = dict(message, sections=[], longrepr="a report of more than %d bytes was left out" % limit)
-    if len(json.dumps(message)) > limit:
-        message["user_properties"] = []
-    return message
+    data = dict(message["data"], sections=[], longrepr=f"a report of more than {limit} bytes was left out")
+    if len(json.dumps(data)) > limit:
+        data["user_properties"] = []
+    return dict(message, data=data)
 
 
 def _property(value):
@@ -102,7 +107,26 @@ def _middle_cut(text, most):
 
 def from_message(message, config):
     """The report again."""
-    return config.hook.pytest_report_from_serializable(config=config, data=unpack(message))
+    data = unpack(message["data"])
+    report = config.hook.pytest_report_from_serializable(config=config, data=dict(data))
+    compat.restore_subtest(config, report, data, message.get("subtests"))
+    if message.get("rendered"):
+        report.longrepr = Rendered(report.longrepr)
+    return report
+
+
+class Rendered:
+    """What a worker had as an object and could send as text only."""
+
+    def __init__(self, text):
+        self._text = text
+
+    def __str__(self):
+        return self._text
+
+    def toterminal(self, tw):
+        for line in self._text.splitlines():
+            tw.line(line)
 
 
 class Diagnosis:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from . import reports
+from . import compat, reports
 
 
 class Witness:
@@ -33,6 +33,7 @@ class Witness:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus):
+        compat.forget_own_lines()
         self._channel.send("finish", exit=int(exitstatus))
 
 

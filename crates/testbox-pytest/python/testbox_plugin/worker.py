@@ -223,11 +223,11 @@ class Shipper:
         self._ship({"k": "logstart", "nodeid": nodeid, "location": reports.pack(tuple(location))}, ask=self._asks_now)
 
     def pytest_runtest_logreport(self, report):
-        data, left_out = reports.to_message(report, self._config)
+        message, left_out = reports.to_message(report, self._config)
         for name in set(left_out) - self._left_out:
             self._left_out.add(name)
             self._ship({"k": "note", "text": f"a report's attribute stays in the worker: {name} is no JSON"})
-        message = {"k": "report", "data": reports.shortened(data, MAX_REPORT_FRAME - 4096)}
+        message = reports.shortened(message, MAX_REPORT_FRAME - 4096)
         self._ship(message, ask=self._always_asks or report.outcome == "failed")
 
     def pytest_runtest_logfinish(self, nodeid, location):

@@ -1,0 +1,442 @@
+"""Tests in workers: batches, kills, and all that must be as under bare pytest."""
+
+import os
+import re
+
+import pytest
+from fake_testbox import Run, bare, normal, write
+
+#: One of each that a report can be.
+EVERYTHING = {
+    "conftest.py": (
+        "import pytest\n"
+        "@pytest.fixture(scope='session')\n"
+        "def shared():\n"
+        "    print('shared is set up')\n"
+        "    yield 1\n"
+        "    print('shared is torn down')\n"
+        "@pytest.fixture\n"
+        "def broken(): raise ValueError('set up in vain')\n"
+        "@pytest.fixture\n"
+        "def sour():\n"
+        "    yield\n"
+        "    raise ValueError('torn down in vain')\n"
+    ),
+    "test_a.py": (
+        "import pytest, sys, warnings\n"
+        "def test_passes(shared): print('out'); print('err', file=sys.stderr)\n"
+        "def test_fails(shared):\n"
+        "    print('before it failed')\n"
+        "    value = {'a': [1, 2]}\n"
+        "    assert value == {'a': [1, 3]}\n"
+        "def test_skips(): pytest.skip('not today')\n"
+        "@pytest.mark.skip(reason='never')\n"
+        "def test_marked(): pass\n"
+        "@pytest.mark.xfail(reason='known')\n"
+        "def test_xfails(): assert 0\n"
+        "@pytest.mark.xfail\n"
+        "def test_xpasses(): pass\n"
+        "@pytest.mark.xfail(strict=True, reason='strictly')\n"
+        "def test_xpasses_strictly(): pass\n"
+        "def test_setup_error(broken): pass\n"
+        "def test_teardown_error(sour): pass\n"
+        "def test_fails_and_teardown_error(sour): assert 0\n"
+        "def test_warns(): warnings.warn('mind this'); warnings.warn('old', DeprecationWarning)\n"
+        "def test_chain():\n"
+        "    try:\n"
+        "        {}['a']\n"
+        "    except KeyError as error:\n"
+        "        raise RuntimeError('caused') from error\n"
+    ),
+    "sub/test_b.py": (
+        "import pytest, unittest\n"
+        "@pytest.mark.parametrize('value', ['a/b', 'x::y', '[z]', 'ü', ' '])\n"
+        "def test_odd(value): assert value != 'ü'\n"
+        "class TestClass:\n"
+        "    def test_in_class(self, tmp_path, record_property): record_property('key', 7)\n"
+        "class Old(unittest.TestCase):\n"
+        "    def test_old(self): self.assertEqual(1, 1)\n"
+        "    @unittest.skip('old skip')\n"
+        "    def test_old_skip(self): pass\n"
+        "    @unittest.expectedFailure\n"
+        "    def test_old_expected(self): self.fail()\n"
+        "def test_capsys(capsys):\n"
+        "    print('shown')\n"
+        "    with capsys.disabled(): print('PAST THE CAPTURE')\n"
+        "    assert capsys.readouterr().out == 'shown\\n'\n"
+    ),
+    "test_c.txt": ">>> 1 + 1\n2\n>>> 1 + 1\n3\n",
+    "pytest.ini": "[pytest]\naddopts = --doctest-glob=*.txt\n",
+}
+KILLS = (
+    "import os, signal\n"
+    "def test_before(): pass\n"
+    "def test_killed():\n"
+    "    print('so far')\n"
+    "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    "def test_after(): pass\n"
+)
+ISOLATIONS = ["session", "file", 3, "test"]
+
+
+def without_shared(output):
+    """A fixture of the session is set up in each worker: its output is in another place."""
+    return re.sub(r"(-+ Captured stdout (setup|teardown) -+\n)?shared is [a-z ]+\n", "", output)
+
+
+@pytest.mark.parametrize("isolate", ISOLATIONS)
+@pytest.mark.parametrize("options", [["-q"], [], ["-v", "-rA"], ["-vv", "--tb=short"]], ids=str)
+def test_output_and_exit_code_are_as_bare(tmp_path, isolate, options):
+    write(tmp_path, EVERYTHING)
+    options = ["-p", "no:cacheprovider", "-p", "no:randomly", *options]
+    code, output = bare(tmp_path, *options)
+    run = Run(tmp_path, {}, *options, isolate=isolate).finish()
+    told, expected = normal(run.output), normal(output)
+    if isolate != "session":
+        told, expected = without_shared(told), without_shared(expected)
+    assert told == expected
+    assert run.exit == code == 1
+    total = run.of("collected")[0]["total"]
+    assert len(run.of("start")) == len(run.of("done")) == total
+    assert len(run.of("ended")) == {"session": 1, "file": 3, 3: (total + 2) // 3, "test": total}[isolate]
+    assert all(frame["clean"] for frame in run.of("ended"))
+    assert [f["s"] for f in run.frames] == list(range(1, len(run.frames) + 1))
+
+
+@pytest.mark.parametrize("isolate", ISOLATIONS)
+def test_a_killed_test_fails_and_the_others_run(tmp_path, isolate):
+    run = Run(tmp_path, {"test_x.py": KILLS, "test_y.py": "def test_other(): pass\n"}, isolate=isolate).finish()
+    outcomes = {"test_before": "passed", "test_killed": "failed", "test_after": "passed", "test_other": "passed"}
+    assert run.outcomes() == outcomes
+    assert run.exit == 1
+    assert "1 failed, 3 passed" in run.output
+    assert "testbox: memory: peak 512.0 MiB of 512 MiB" in run.output
+    assert "/p/data.py:41 in load" in run.output
+    assert "so far" in run.output
+    assert "FAILED test_x.py::test_killed - testbox: memory: peak" in run.output
+    assert [frame["clean"] for frame in run.of("ended")].count(False) == 1
+
+
+@pytest.mark.parametrize(
+    ("phase", "outcome"),
+    [("setup", "error"), ("teardown", "error"), ("module", "error"), ("session", "error")],
+)
+def test_a_kill_in_a_fixture_is_an_error(tmp_path, phase, outcome):
+    where = {"setup": ("KILL", "pass"), "teardown": ("pass", "KILL")}.get(phase, ("pass", "KILL"))
+    scope = phase if phase in ("module", "session") else "function"
+    text = (
+        "import os, pytest\n"
+        f"@pytest.fixture(scope='{scope}')\n"
+        f"def deadly():\n    {where[0]}\n    yield\n    {where[1]}\n"
+        "def test_it(deadly): pass\n"
+    ).replace("KILL", "os.kill(os.getpid(), 9)")
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session").finish()
+    assert run.outcomes() == {"test_it": outcome}
+    assert run.exit == 1
+    counts = "1 error" if phase == "setup" else "1 passed, 1 error"
+    assert counts in run.output
+
+
+def test_a_silent_exit_is_no_success(tmp_path):
+    text = "import os\ndef test_gone(): os._exit(0)\ndef test_after(): pass\n"
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session").finish()
+    assert run.outcomes() == {"test_gone": "failed", "test_after": "passed"}
+    assert "testbox: silent: exit code 0 without a word" in run.output
+    assert run.exit == 1
+
+
+def test_an_exit_handler_cannot_flip_the_last_test(tmp_path):
+    text = "import atexit, os\ndef test_flip(): atexit.register(os._exit, 0)\n"
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session").finish()
+    assert run.outcomes() == {"test_flip": ["passed", "error"]}
+    assert run.exit == 1
+
+
+def test_after_a_kill_a_session_goes_on_file_by_file(tmp_path):
+    files = {"test_a.py": KILLS, "test_b.py": "def test_b(): pass\n", "test_c.py": "def test_c(): pass\n"}
+    run = Run(tmp_path, files, isolate="session").finish()
+    assert len(run.of("ended")) == 4
+    assert run.outcomes()["test_c"] == "passed"
+
+
+def test_max_kills_ends_the_session(tmp_path):
+    text = "import os, pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_x(n): os.kill(os.getpid(), 9)\n"
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session", max_kills=2).finish()
+    assert run.outcomes() == {"test_x[0]": "failed", "test_x[1]": "failed"}
+    assert run.exit == 2
+    assert "2 workers were killed (--max-kills)" in run.output
+
+
+def test_a_killed_test_is_tried_again(tmp_path):
+    text = (
+        "import os, pathlib\n"
+        "def test_once(request):\n"
+        "    flag = pathlib.Path(__file__).with_name('flag')\n"
+        "    print('here')\n"
+        "    if not flag.exists():\n"
+        "        flag.touch()\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "def test_always(): os.kill(os.getpid(), 9)\n"
+        "def test_after(): pass\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, "-v", "-rA", isolate="session", retry_killed=1).finish()
+    assert run.outcomes() == {"test_once": "passed", "test_always": "failed", "test_after": "passed"}
+    assert [frame["id"] for frame in run.of("retry")] == ["test_x.py::test_once", "test_x.py::test_always"]
+    assert "attempt 1: testbox: memory: peak" in run.output
+    assert "attempt 2: passed" in run.output
+    assert run.output.count("attempt 2: testbox: memory") == 1
+    assert "1 failed, 2 passed" in run.output
+
+
+@pytest.mark.parametrize("isolate", ISOLATIONS)
+@pytest.mark.parametrize("option", ["-x", "--maxfail=2", "--stepwise"])
+def test_the_first_failures_end_the_session_as_bare(tmp_path, isolate, option):
+    text = (
+        "import pytest\n"
+        "@pytest.fixture(scope='module')\n"
+        "def deep():\n    yield\n    print('TORN DOWN')\n"
+        "def test_a(deep): pass\n"
+        "def test_b(deep): assert 0\n"
+        "def test_c(deep): assert 0\n"
+        "def test_d(deep): pass\n"
+    )
+    write(tmp_path / "bare", {"test_x.py": text})
+    code, output = bare(tmp_path / "bare", option, "-p", "no:randomly")
+    run = Run(tmp_path / "box", {"test_x.py": text}, option, "-p", "no:randomly", isolate=isolate).finish()
+    if isolate == "session":
+        assert normal(run.output).replace("/box", "/bare") == normal(output)
+    assert run.exit == code
+    assert run.output.splitlines()[-1].split(" in ")[0] == output.splitlines()[-1].split(" in ")[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "pytest.exit('enough', 7)",
+        "raise KeyboardInterrupt",
+        "request.session.shouldstop = 'tired'",
+        "request.session.shouldfail = 'angry'",
+        "raise SystemExit(3)",
+    ],
+)
+def test_what_ends_the_session_from_inside_ends_it_as_bare(tmp_path, body):
+    text = f"import pytest\ndef test_a(request):\n    {body}\ndef test_b(): pass\n"
+    write(tmp_path, {"test_x.py": text})
+    options = ["-p", "no:cacheprovider", "-p", "no:randomly"]
+    code, output = bare(tmp_path, *options)
+    run = Run(tmp_path, {}, *options, isolate="session").finish()
+    assert normal(run.output) == normal(output)
+    assert run.exit == code
+
+
+def test_a_plugin_that_hears_results_can_stop_the_session_at_any(tmp_path):
+    files = {
+        "conftest.py": (
+            "import pytest\n"
+            "class Stop:\n"
+            "    def pytest_runtest_logfinish(self, nodeid):\n"
+            "        if 'test_b' in nodeid: self.session.shouldstop = 'b was enough'\n"
+            "def pytest_sessionstart(session):\n"
+            "    stop = Stop(); stop.session = session; session.config.pluginmanager.register(stop)\n"
+        ),
+        "test_x.py": "def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass\n",
+    }
+    run = Run(tmp_path, files, isolate="session").finish()
+    assert run.outcomes() == {"test_a": "passed", "test_b": "passed"}
+    assert "b was enough" in run.output
+    assert run.exit == 2
+
+
+def test_hooks_of_results_are_heard_by_the_controller_alone(tmp_path):
+    files = {
+        "conftest.py": (
+            "import os\n"
+            "main = os.getpid()\n"
+            "def say(*words): os.write(2, (' '.join(map(str, words)) + '\\n').encode())\n"
+            "def pytest_runtest_logstart(nodeid): say('START', os.getpid() == main)\n"
+            "def pytest_runtest_logreport(report): say('REPORT', report.when, os.getpid() == main)\n"
+            "def pytest_runtest_logfinish(nodeid): say('FINISH', os.getpid() == main)\n"
+            "def pytest_warning_recorded(warning_message): say('WARNING', os.getpid() == main)\n"
+            "def pytest_runtest_makereport(): say('MAKE', os.getpid() == main)\n"
+        ),
+        "test_x.py": "import warnings\ndef test_a(): warnings.warn('x')\n",
+    }
+    run = Run(tmp_path, files, "-s", isolate="session").finish()
+    said = [line for line in re.findall("(?:START|MAKE|REPORT|FINISH|WARNING) .*", run.output)]
+    lines = ["START True", "MAKE False", "REPORT setup True", "MAKE False", "REPORT call True"]
+    lines += ["MAKE False", "REPORT teardown True", "FINISH True", "WARNING True"]
+    assert said == lines, run.output
+
+
+def test_without_capture_the_order_of_output_is_as_bare(tmp_path):
+    write(tmp_path, EVERYTHING)
+    for options in (["-s"], ["-s", "-v"], ["--capture=tee-sys"], ["--setup-show"], ["-v", "-o", "log_cli=true"]):
+        options = [*options, "-p", "no:cacheprovider", "-p", "no:randomly"]
+        code, output = bare(tmp_path, *options)
+        run = Run(tmp_path, {}, *options, isolate="session").finish()
+        assert normal(run.output) == normal(output)
+        assert run.exit == code
+
+
+def test_random_numbers_are_as_bare(tmp_path):
+    text = "import random\nrandom.seed(5)\ndef test_a(): assert random.random() == 0.6229016948897019\n"
+    run = Run(tmp_path, {"test_x.py": text}, "-p", "no:randomly", isolate="test").finish()
+    assert run.exit == 0, run.output
+
+
+def test_folders_of_tmp_path_are_numbered_as_bare(tmp_path):
+    text = "def test_a(tmp_path): print(tmp_path.name)\n"
+    files = {"a/test_x.py": text, "b/test_y.py": text}
+    base = tmp_path / "base"
+    run = Run(tmp_path / "p", files, "-rP", f"--basetemp={base}", isolate="test").finish()
+    assert run.exit == 0, run.output
+    assert sorted(path.name for path in base.iterdir() if not path.is_symlink()) == ["test_a0", "test_a1"]
+
+
+def test_the_cache_and_junit_are_as_bare(tmp_path):
+    write(tmp_path, EVERYTHING)
+    bare(tmp_path, "--junitxml=bare.xml", "-p", "no:cacheprovider", "-p", "no:randomly")
+    Run(tmp_path, {}, "--junitxml=box.xml", "-p", "no:randomly", isolate="file").finish()
+    first, second = ((tmp_path / name).read_text() for name in ("bare.xml", "box.xml"))
+    def without_times(text):
+        text = re.sub(r'(time|timestamp|hostname)="[^"]*"', "", text)
+        return re.sub(r"0x[0-9a-f]+|shared is [a-z ]+", "", text)
+
+    assert without_times(first).split() == without_times(second).split()
+    again = Run(tmp_path, {}, "--lf", isolate="session").finish()
+    assert again.of("collected")[0]["total"] == bare_failures(first)
+
+
+def bare_failures(junit):
+    return len({name for name in re.findall(r'<testcase classname="([^"]+" name="[^"]+)"[^>]*><(?:failure|error)', junit)})
+
+
+def test_a_killed_test_is_in_the_junit_file(tmp_path):
+    run = Run(tmp_path, {"test_x.py": KILLS}, "--junitxml=x.xml", isolate="session").finish()
+    assert run.exit == 1
+    text = (tmp_path / "x.xml").read_text()
+    assert 'failures="1"' in text and 'tests="3"' in text
+    assert 'message="testbox: memory: peak 512.0 MiB of 512 MiB, signal 9"' in text
+
+
+@pytest.mark.parametrize("isolate", ["session", "file"])
+def test_endings_without_tests_are_as_bare(tmp_path, isolate):
+    cases = {
+        "none": {"test_x.py": "\n"},
+        "broken": {"test_x.py": "def test_a(: pass\n", "test_y.py": "def test_b(): pass\n"},
+        "conftest": {"conftest.py": "raise ValueError('no')\n", "test_x.py": "def test_a(): pass\n"},
+    }
+    for name, files in cases.items():
+        for options in ([], ["--continue-on-collection-errors"], ["--collect-only"]):
+            write(tmp_path / name, files)
+            code, output = bare(tmp_path / name, "-p", "no:cacheprovider", *options)
+            run = Run(tmp_path / name, {}, "-p", "no:cacheprovider", *options, isolate=isolate).finish()
+            assert run.exit == code
+            assert normal(run.output).replace("-_/", "") == normal(output).replace("-_/", "")
+
+
+def test_workers_side_by_side_are_told_in_order(tmp_path):
+    text = "import pytest, time\n@pytest.mark.parametrize('n', range(4))\ndef test_it(n): time.sleep({})\n"
+    files = {f"test_{number}.py": text.format(0.2 if number == 0 else 0.01) for number in range(4)}
+    write(tmp_path, files)
+    options = ["-v", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    code, output = bare(tmp_path, *options)
+    run = Run(tmp_path, {}, *options, isolate="file", jobs=2).finish()
+    assert (normal(run.output), run.exit) == (normal(output), code)
+    assert {frame["w"] for frame in run.of("start")} == {0, 1}
+
+
+def test_workers_side_by_side_survive_kills_and_stop_early(tmp_path):
+    files = {f"test_{number}.py": KILLS for number in range(5)}
+    run = Run(tmp_path, files, isolate="file", jobs=3).finish()
+    assert "5 failed, 10 passed" in run.output
+    files = {f"test_{number}.py": "def test_a(): pass\ndef test_b(): assert 0\n" for number in range(30)}
+    run = Run(tmp_path / "x", files, "-x", isolate="file", jobs=2).finish()
+    assert run.exit == 1
+    assert re.search("stopping after [1-4] failures", run.output)
+    assert len(run.of("done")) < 20
+
+
+def test_a_test_that_closes_or_abuses_its_socket_fails(tmp_path):
+    text = (
+        "import os, socket, struct, json\n"
+        "def channel():\n"
+        "    for number in range(3, 200):\n"
+        "        try: sock = socket.socket(fileno=os.dup(number))\n"
+        "        except OSError: continue\n"
+        "        if sock.family == socket.AF_UNIX: return number, sock\n"
+        "def send(frame):\n"
+        "    body = json.dumps(frame).encode()\n"
+        "    channel()[1].sendall(struct.pack('<I', len(body)) + body)\n"
+        "def test_closes(): number, sock = channel(); sock.shutdown(2)\n"
+        "def test_noise(): channel()[1].sendall(b'\\xff' * 64)\n"
+        "def test_forged(): send({'k': 'finish', 'i': 4}); os._exit(0)\n"
+        "def test_over(): send({'k': 'over'}); os._exit(0)\n"
+        "def test_fine(): pass\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, "-p", "no:randomly", isolate="session").finish()
+    outcomes = run.outcomes()
+    assert outcomes.pop("test_fine") == "passed"
+    assert set(outcomes) == {"test_closes", "test_noise", "test_forged", "test_over"}
+    assert set(outcomes.values()) == {"failed"}, run.output
+    assert run.exit == 1
+
+
+def test_a_forked_child_has_no_say_in_a_worker(tmp_path):
+    text = (
+        "import os\n"
+        "def test_fork():\n"
+        "    pid = os.fork()\n"
+        "    if pid:\n"
+        "        os.waitpid(pid, 0)\n"
+        "def test_after(): pass\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, "-p", "no:randomly", isolate="session").finish()
+    assert run.outcomes() == {"test_fork": "passed", "test_after": "passed"}
+    assert "2 passed" in run.output
+
+
+def test_workers_cannot_reach_the_controller(tmp_path):
+    text = (
+        "import os, pytest\n"
+        "def test_reach():\n"
+        "    with pytest.raises(PermissionError): os.listdir(f'/proc/{os.getppid()}/fd')\n"
+        "    os.listdir('/proc/self/fd')\n"
+        "    assert open('/proc/self/oom_score_adj').read() == '500\\n'\n"
+    )
+    if os.geteuid() == 0:
+        # Root may look everywhere.
+        text = text.replace("with pytest.raises(PermissionError)", "if not os.geteuid() == 0")
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session").finish()
+    assert run.exit == 0, run.output
+
+
+def test_without_testbox_no_test_runs_in_a_worker(tmp_path):
+    for leave_after in ("want", "joined", "start"):
+        run = Run(tmp_path, {"test_x.py": "def test_a(): pass\n"}, isolate="session", leave_after=leave_after).finish()
+        assert run.exit == 3, run.output
+        assert "testbox is gone" in run.output
+
+
+def test_left_processes_are_a_warning(tmp_path):
+    text = "def test_a(): pass\n"
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session", left=["sleep (77)"]).finish()
+    assert run.exit == 0
+    assert "processes that the tests left behind: sleep (77)" in run.output
+
+
+def test_usage_comes_from_the_gauges(tmp_path):
+    run = Run(tmp_path, {"test_x.py": "def test_a(): pass\n"}, isolate="session").finish()
+    assert run.of("done")[0]["usage"] == {}
+    run.joined.seek(0)
+
+
+@pytest.mark.parametrize("options", [["--pdb"], ["--trace"]])
+def test_a_debugger_needs_one_process_and_says_so(tmp_path, options):
+    run = Run(tmp_path, {"test_x.py": "def test_a(): pass\n"}, *options, isolate="session")
+    run.process.kill() if options == ["--trace"] else None
+    run.finish()
+    if options == ["--pdb"]:
+        assert "debugger" in run.of("note")[0]["text"]
+        assert run.of("workers")[0]["mode"] == "none"
+        assert not run.of("want")
