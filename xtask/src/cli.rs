@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, setup, stats, test};
+use crate::{bench, demo, guest, setup, stats, test};
 
 /// Automation of this project.
 #[derive(Debug, Parser)]
@@ -37,6 +37,12 @@ pub(crate) enum Task {
     /// Runs are paired and interleaved; printed are medians, ratios and the middle half of the ratios, each with the bound
     /// that it must keep. Use `cargo xtask setup` first.
     Bench(bench::Options),
+    /// Run a command in a throw-away Debian with systemd and cgroup v2, testbox inside
+    ///
+    /// Needs no hardware virtualisation. The image is made from Debian's packages (as root, a minute) and kept under
+    /// target/xtask/. testbox is in PATH, the sample project in /opt/testbox/sample, its environment in /opt/testbox/venv.
+    /// Ends with the command's exit code; 124 if it took too long, 125 if the guest itself failed.
+    Guest(guest::Options),
     /// Print the shape of this code base: lengths of functions and files, unsafe blocks, error messages, dependencies
     Stats(stats::Options),
     /// Build the static binary that users get, and print its path and size

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,12 @@ pub(crate) enum Error {
     NotSetUp { path: PathBuf },
     #[error("{what}: {failed} of {total} failed")]
     NotAllHeld { what: &'static str, failed: usize, total: usize },
+    #[error("only as root {what}")]
+    NeedsRoot { what: &'static str },
+    #[error("the guest failed: {what}\n--- end of its console ---\n{console}")]
+    GuestFailed { what: String, console: String },
+    #[error("the guest was not done after {} s\n--- end of its console ---\n{console}", limit.as_secs())]
+    GuestTooSlow { limit: Duration, console: String },
     #[error("testbox does not run here, even with `--allow-degraded {}`:\n{output}", allowed.join(","))]
     TestboxDoesNotRun { allowed: Vec<String>, output: String },
 }
@@ -44,6 +51,8 @@ impl Error {
             Self::MissingPrograms { packages, .. } => {
                 format!("run this as root, or: apt-get install {}", packages.join(" "))
             }
+            Self::NeedsRoot { .. } => "run this once as root; what was made then is enough for every user".to_owned(),
+            Self::GuestTooSlow { .. } => "give it longer with `--timeout 30m`".to_owned(),
             Self::NotSetUp { .. } => "run `cargo xtask setup` first".to_owned(),
             _ => return None,
         })

@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod dist;
 mod error;
+mod guest;
 mod program;
 mod setup;
 mod stats;
@@ -42,6 +43,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         Task::Test(options) => test::run(&workspace, options),
         Task::Bench(options) => bench::run(&workspace, options),
         Task::Stats(options) => stats::run(&workspace, options),
+        Task::Guest(options) => guest::run(&workspace, options),
         Task::Dist => dist::run(&workspace),
     }
 }

@@ -1,6 +1,7 @@
 //! Starting other programs: the one place of xtask that does.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -148,6 +149,12 @@ impl Program {
         self.command.spawn().map_err(|source| self.cannot_start(source))
     }
 
+    /// Starts it with stdin read from one file, stderr written to another, and a pipe for stdout.
+    pub(crate) fn spawn_between(mut self, stdin: File, stderr: File) -> Result<Child, Error> {
+        self.command.stdin(stdin).stdout(Stdio::piped()).stderr(stderr);
+        self.command.spawn().map_err(|source| self.cannot_start(source))
+    }
+
     fn cannot_start(&self, source: std::io::Error) -> Error {
         Error::Start { program: self.command.get_program().to_string_lossy().into_owned(), source }
     }
@@ -174,7 +181,8 @@ pub(crate) fn path_after(first: &Path) -> OsString {
     path
 }
 
-fn quoted(word: &str) -> String {
+/// A word as a shell reads it back.
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),

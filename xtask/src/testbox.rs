@@ -25,6 +25,19 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf, Error> {
     Ok(workspace.release_binary())
 }
 
+/// Builds it as one file that needs no library of the machine where it runs; less optimised than `cargo xtask dist`.
+pub(crate) fn build_static(workspace: &Workspace) -> Result<PathBuf, Error> {
+    let built = workspace.release_binary();
+    cargo()
+        .args(["rustc", "--quiet", "--locked", "--release", "--package", "testbox"])
+        .args(["--", "-C", "target-feature=+crt-static"])
+        .dir(&workspace.root)
+        .stream()?;
+    let kept = workspace.target.join("xtask/testbox-static");
+    fs_err::copy(built, &kept)?;
+    Ok(kept)
+}
+
 impl Testbox {
     /// Runs `true` in a box made for `project`; each wall that the refusal names is given up, and only those.
     ///

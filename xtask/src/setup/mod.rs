@@ -1,10 +1,10 @@
 //! `cargo xtask setup`: programs, Python environments and twin sources. Idempotent; nothing is removed, nothing hidden.
 
 mod python;
-mod tools;
+pub(crate) mod tools;
 mod twin;
 mod unpack;
-mod venv;
+pub(crate) mod venv;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::guest::Guest;
 use crate::workspace::Workspace;
 
 /// Options of `setup`.
@@ -25,6 +26,9 @@ pub(crate) struct Options {
     /// Never install programs: name what is missing
     #[arg(long)]
     no_install: bool,
+    /// Set up the guest as well (`cargo xtask guest`): its tools, and its image if there is none yet
+    #[arg(long)]
+    guest: bool,
 }
 
 /// What can be set up.
@@ -56,13 +60,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
     let wanted = |what| options.only.is_empty() || options.only.contains(&what);
     let install = !options.no_install;
     if wanted(What::Tools) {
-        tools::check(install)?;
+        tools::check(&tools::ALWAYS, install)?;
     }
     if wanted(What::Sample) {
         sample(workspace, install)?;
     }
     if wanted(What::Twin) {
         twins(workspace, install)?;
+    }
+    if options.guest {
+        Guest::find(workspace, install)?;
+        say("guest", "image: found");
     }
     Ok(())
 }
@@ -119,7 +127,7 @@ impl Places {
     }
 }
 
-/// One line of progress.
-fn say(what: &str, text: &str) {
-    println!("setup {what:<8} {text}");
+/// One line of progress; stdout belongs to what was asked for.
+pub(crate) fn say(what: &str, text: &str) {
+    eprintln!("setup {what:<8} {text}");
 }

@@ -7,13 +7,15 @@ use crate::error::Error;
 use crate::program::Program;
 use crate::setup::say;
 
-struct Tool {
+/// A program, the package that has it, and what it is for.
+pub(crate) struct Tool {
     program: &'static str,
     package: &'static str,
     why: &'static str,
 }
 
-const TOOLS: [Tool; 6] = [
+/// What setup, demo, test and bench need.
+pub(crate) const ALWAYS: [Tool; 6] = [
     Tool { program: "cc", package: "gcc", why: "links Rust programs" },
     Tool { program: "timeout", package: "coreutils", why: "the outer time limit of each part of the tests" },
     Tool { program: "setpriv", package: "util-linux", why: "runs the ordinary user's half of tests and benchmark" },
@@ -22,9 +24,15 @@ const TOOLS: [Tool; 6] = [
     Tool { program: "runc", package: "runc", why: "runs exported bundles unchanged, in tests and benchmark" },
 ];
 
+/// What the guest needs beside them.
+pub(crate) const FOR_THE_GUEST: [Tool; 2] = [
+    Tool { program: "mmdebstrap", package: "mmdebstrap", why: "unpacks the guest's Debian" },
+    Tool { program: "mke2fs", package: "e2fsprogs", why: "makes the guest's disk" },
+];
+
 /// Says what is there; installs what is missing if that is wanted and possible.
-pub(crate) fn check(install: bool) -> Result<(), Error> {
-    let (found, missing): (Vec<&Tool>, Vec<&Tool>) = TOOLS.iter().partition(|tool| find(tool.program).is_some());
+pub(crate) fn check(tools: &[Tool], install: bool) -> Result<(), Error> {
+    let (found, missing): (Vec<&Tool>, Vec<&Tool>) = tools.iter().partition(|tool| find(tool.program).is_some());
     for tool in found {
         say("tools", &format!("{}: found", tool.program));
     }

@@ -22,6 +22,20 @@ pub(crate) fn ensure(cache: &Cache, name: &str, python: &Python, requirements: &
     Ok(venv)
 }
 
+/// The packages of a list of requirements as files in this new folder, for an environment on another machine; the list
+/// itself is there as `requirements.txt`.
+pub(crate) fn download(venv: &Path, requirements: &Path, into: &Path) -> Result<(), Error> {
+    fs_err::create_dir(into)?;
+    fs_err::copy(requirements, into.join("requirements.txt"))?;
+    pip(venv)
+        .args(["download", "--quiet", "--no-deps", "--requirement"])
+        .arg(requirements)
+        .arg("--dest")
+        .arg(into)
+        .stdout()
+        .map(drop)
+}
+
 /// pip of this environment, with whatever settings the user's machine has for it.
 pub(crate) fn pip(venv: &Path) -> Program {
     Program::new(venv.join("bin/python"))
