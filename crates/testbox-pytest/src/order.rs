@@ -184,7 +184,6 @@ mod tests {
             isolate: Some(Isolate::Tests(1)),
             files: None,
             origin: testbox_model::Origin::Flag("x".to_owned()),
-            files: None,
         }];
         let settings = Box::new(Settings::of(&testing, 100, 7, true));
         let frame = Order::Welcome { fds: 1, settings }.frame();
