@@ -317,7 +317,9 @@ impl Workers {
         }
         let pids = slots.slot(id).processes().unwrap_or_default();
         let number = pids.len();
-        worker.largest = self.processes.largest(pids).into_iter().next().map(|largest| (largest, number));
+        // An alarm also sounds when the kernel has killed: what was seen before is what filled the memory.
+        let largest = self.processes.largest(pids).into_iter().next().map(|largest| (largest, number));
+        worker.largest = largest.or(worker.largest.take());
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
@@ -160,12 +160,10 @@ impl Given {
     /// A shell that is in the slot when this returns, and runs the script when it reads a line.
     pub(crate) fn spawn(&self, script: &str) -> Child {
         let mut command = crate::ground::command("sh");
-        let join = "for fd in $JOIN; do echo 0 > /proc/self/fd/$fd || exit 97; done; echo; read _; eval \"$SCRIPT\"";
-        let folder = format!("/proc/{}/fd", std::process::id());
-        use std::os::fd::AsRawFd;
-        let paths: Vec<String> = self.join.iter().map(|fd| format!("{folder}/{}", fd.as_raw_fd())).collect();
-        let join = join.replace("/proc/self/fd/$fd", "$fd");
-        command.args(["-c", &join]).env("JOIN", paths.join(" ")).env("SCRIPT", script);
+        let join = "for fd in $JOIN; do echo 0 > $fd || exit 97; done; echo; read _; eval \"$SCRIPT\"";
+        let path = |fd: &OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
+        let paths: Vec<String> = self.join.iter().map(path).collect();
+        command.args(["-c", join]).env("JOIN", paths.join(" ")).env("DUMPS", path(&self.dumps)).env("SCRIPT", script);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = [0];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
