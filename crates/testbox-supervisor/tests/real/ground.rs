@@ -115,3 +115,9 @@ fn demand(memory_bytes: u64, pids: u64) -> Demand {
     let allow_degraded = BTreeSet::new();
     Demand { memory_bytes, swap_bytes: 0, pids, cpus: None, io: None, workers: true, allow_degraded }
 }
+
+/// A short wait between two looks at something that has no descriptor.
+pub(crate) fn pause() {
+    let wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+    rustix::event::poll(&mut [], Some(&wait)).unwrap();
+}

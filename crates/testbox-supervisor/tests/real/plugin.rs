@@ -157,6 +157,14 @@ impl Plugin {
 }
 
 impl Given {
+    /// What a gauge that shows one number shows now.
+    pub(crate) fn gauge(&self, name: &str) -> u64 {
+        let (_, fd) = self.gauges.iter().find(|(gauge, _)| gauge == name).unwrap();
+        let mut text = [0; 64];
+        let length = rustix::io::pread(fd, &mut text, 0).unwrap();
+        std::str::from_utf8(&text[..length]).unwrap().trim().parse().unwrap()
+    }
+
     /// A shell that is in the slot when this returns, and runs the script when it reads a line.
     pub(crate) fn spawn(&self, script: &str) -> Child {
         let mut command = crate::ground::command("sh");

@@ -1,9 +1,13 @@
 //! Workers in slots of their own: what the kernel did to one of them is said of it, and of nobody else.
 
-use testbox_model::{PytestEvidence, RunEvent, TestOutcome, TestVerdict};
+use std::io::Write;
+use std::time::{Duration, Instant};
 
-use crate::ground::{MIB, plan};
-use crate::plugin::played;
+use testbox_model::sample::set;
+use testbox_model::{Bytes, PytestEvidence, RunEvent, RunPlan, Stop, StopCause, TestOutcome, TestVerdict};
+
+use crate::ground::{MIB, pause, plan};
+use crate::plugin::{Given, played};
 
 /// A Python worker that dumps its stacks when it is asked.
 fn python(program: &str) -> String {
@@ -63,4 +67,175 @@ pub(crate) fn a_worker_that_takes_all_its_memory_is_named() {
     assert_eq!(outcome.evidence.memory.oom_kills, 0, "not the box's own verdict: {:?}", outcome.evidence.memory);
     assert!(!events.iter().any(|event| matches!(event, RunEvent::OomKill { .. })), "{events:?}");
     assert!(events.iter().any(|event| matches!(event, RunEvent::TestKilled { nodeid, .. } if nodeid == "a")));
+}
+
+pub(crate) fn enough_memory_for_a_worker_is_no_oom() {
+    let (outcome, _, diagnosis) = played(&plan(512 * MIB, 64), |plugin| {
+        plugin.hello();
+        let given = plugin.want(0, Some(200 * MIB), None);
+        let mut child = plugin.start(0, &given, &python(HOG));
+        plugin.test_begins(0, "a", Some(20_000), None);
+        plugin.test_ends(0, "a", "passed");
+        let diagnosis = plugin.reap(0, &mut child, true);
+        plugin.goodbye(0);
+        diagnosis
+    });
+    assert_eq!(diagnosis["kind"], "none");
+    assert_eq!(verdicts(&outcome.evidence.pytest.unwrap()), [("a", Some(TestOutcome::Passed), TestVerdict::Passed)]);
+}
+
+pub(crate) fn a_worker_that_fills_the_box_is_the_boxs_own_verdict() {
+    let hog = format!("l0=bytearray(60<<20)\n{HOG}");
+    let (outcome, events, diagnosis) = played(&plan(80 * MIB, 64), move |plugin| {
+        plugin.hello();
+        // Its own limit is that of the box: the box's is met first, because a shell is in it as well.
+        let given = plugin.want(0, Some(80 * MIB), None);
+        let mut child = plugin.start(0, &given, &python(&hog));
+        plugin.test_begins(0, "a", None, None);
+        let diagnosis = plugin.reap(0, &mut child, false);
+        plugin.test_ends(0, "a", "failed");
+        plugin.goodbye(1);
+        diagnosis
+    });
+    let summary = diagnosis["summary"].as_str().unwrap();
+    assert!(
+        summary.starts_with("was killed for the memory of the whole box, not for its own limit of 80.0 MiB"),
+        "{summary}"
+    );
+    let memory = &outcome.evidence.memory;
+    assert_eq!((memory.oom_kills, memory.limit_bytes), (1, Some(Bytes(80 * MIB))), "{memory:?}");
+    assert!(memory.limit_hits > 0, "{memory:?}");
+    assert_eq!(verdicts(&outcome.evidence.pytest.unwrap())[0].2, TestVerdict::Memory);
+    assert!(events.iter().any(|event| matches!(event, RunEvent::OomKill { .. })), "{events:?}");
+}
+
+pub(crate) fn a_child_of_a_test_that_is_killed_is_said_of_the_test() {
+    let script = format!("({}); read _; true", python(HOG));
+    let (outcome, events, diagnosis) = played(&plan(512 * MIB, 64), move |plugin| {
+        plugin.hello();
+        let given = plugin.want(0, Some(40 * MIB), None);
+        let mut child = plugin.start(0, &given, &format!("trap '' 61; {script}; echo"));
+        plugin.test_begins(0, "a", None, None);
+        plugin.test_ends(0, "before", "passed");
+        wait_for_oom(&given);
+        plugin.test_ends(0, "a", "passed");
+        writeln!(child.stdin.as_ref().unwrap()).unwrap();
+        let diagnosis = plugin.reap(0, &mut child, true);
+        plugin.goodbye(0);
+        diagnosis
+    });
+    assert_eq!(diagnosis["kind"], "none", "{diagnosis}");
+    let pytest = outcome.evidence.pytest.unwrap();
+    let a = pytest.tests.iter().find(|row| row.nodeid == "a").unwrap();
+    assert_eq!((a.outcome, a.verdict), (Some(TestOutcome::Failed), TestVerdict::Memory), "never a false green");
+    let told = events.iter().find_map(|event| match event {
+        RunEvent::TestKilled { nodeid, summary, .. } if nodeid == "a" => Some(summary.as_str()),
+        _ => None,
+    });
+    let expected = "the kernel killed a process of it, not its worker; it used all of its 40.0 MiB";
+    assert!(told.unwrap().starts_with(expected), "{told:?}");
+    assert_eq!(outcome.evidence.memory.oom_kills, 0);
+}
+
+/// Until the kernel has killed the largest process of a slot: its memory is free again.
+fn wait_for_oom(given: &Given) {
+    let (mut high, deadline) = (false, Instant::now() + Duration::from_secs(20));
+    while Instant::now() < deadline {
+        let used = given.gauge("usage");
+        high |= used > 30 * MIB;
+        if high && used < 20 * MIB {
+            return;
+        }
+        pause();
+    }
+    panic!("no kill within 20 s");
+}
+
+pub(crate) fn a_test_that_hangs_is_killed_in_time_with_its_stack() {
+    let hang = "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [15, 2])\ndef hang():\n  while True: pass\nhang()";
+    let mut plan = plan(512 * MIB, 64);
+    plan.testing.test_timeout = set(Some(testbox_model::Duration::from_ms(1500)));
+    let (outcome, _, (diagnosis, took)) = played(&plan, move |plugin| {
+        let settings = plugin.hello();
+        assert_eq!(settings["test_timeout_ms"], 1500);
+        let given = plugin.want(0, None, None);
+        let mut child = plugin.start(0, &given, &python(hang));
+        plugin.test_begins(0, "a", Some(1500), Some(500));
+        let begun = Instant::now();
+        let diagnosis = plugin.reap(0, &mut child, false);
+        let took = begun.elapsed();
+        plugin.test_ends(0, "a", "failed");
+        plugin.goodbye(1);
+        (diagnosis, took)
+    });
+    assert_eq!(diagnosis["kind"], "timeout");
+    assert_eq!(diagnosis["summary"], "setup and call took longer than 1.5 s (--test-timeout)");
+    assert!(diagnosis["stack"][0].as_str().unwrap().contains(" in hang"), "{diagnosis}");
+    assert!((1500..3000).contains(&took.as_millis()), "{took:?}");
+    assert_eq!(verdicts(&outcome.evidence.pytest.unwrap()), [("a", Some(TestOutcome::Failed), TestVerdict::Timeout)]);
+}
+
+pub(crate) fn a_fork_bomb_in_a_worker_ends_the_worker_alone() {
+    let bomb =
+        "import os, signal\nsignal.signal(61, signal.SIG_IGN)\nwhile True:\n  try: os.fork()\n  except OSError: pass";
+    let (outcome, _, (diagnosis, other)) = played(&two_jobs(512 * MIB, 128), move |plugin| {
+        plugin.hello();
+        let spared = plugin.want(1, Some(50 * MIB), Some(8));
+        let mut quiet = plugin.start(1, &spared, "read _");
+        let given = plugin.want(0, None, Some(32));
+        let mut child = plugin.start(0, &given, &python(bomb));
+        plugin.test_begins(0, "a", None, None);
+        let diagnosis = plugin.reap(0, &mut child, false);
+        plugin.test_ends(0, "a", "failed");
+        writeln!(quiet.stdin.as_ref().unwrap()).unwrap();
+        let other = plugin.reap(1, &mut quiet, true);
+        plugin.goodbye(1);
+        (diagnosis, other)
+    });
+    assert_eq!((diagnosis["kind"].as_str(), other["kind"].as_str()), (Some("pids"), Some("none")), "{diagnosis}");
+    let summary = diagnosis["summary"].as_str().unwrap();
+    assert!(
+        summary.starts_with("reached its 32 processes and threads (") && summary.ends_with("and went on forking"),
+        "{summary}"
+    );
+    assert_eq!((outcome.evidence.stop, outcome.evidence.pids.refused_forks), (None, 0));
+}
+
+pub(crate) fn what_a_worker_leaves_behind_is_named_and_ended() {
+    let (_, _, (first, second)) = played(&plan(512 * MIB, 64), |plugin| {
+        plugin.hello();
+        let given = plugin.want(0, None, None);
+        let mut child = plugin.start(0, &given, "setsid sleep 1000 & exit 0");
+        let first = plugin.reap(0, &mut child, true);
+        let again = plugin.want(0, None, None);
+        let mut child = plugin.start(0, &again, "exit 3");
+        plugin.test_begins(0, "b", None, None);
+        let second = plugin.reap(0, &mut child, false);
+        plugin.goodbye(1);
+        (first, second)
+    });
+    assert_eq!((first["kind"].as_str(), first["left"][0].as_str()), (Some("none"), Some("sleep 1000")), "{first}");
+    assert_eq!((second["kind"].as_str(), second["left"].as_array().unwrap().len()), (Some("silent"), 0), "{second}");
+    assert_eq!(second["summary"], "exited with status 3 in the middle of the test");
+}
+
+pub(crate) fn a_worker_that_is_not_in_its_slot_gets_no_go() {
+    let (outcome, _, heard) = played(&plan(512 * MIB, 64), |plugin| {
+        plugin.hello();
+        let given = plugin.want(0, None, None);
+        let mut both = [given.spawn("true"), given.spawn("true")];
+        plugin.say(serde_json::json!({"t": "joined", "w": 0}));
+        let heard = plugin.hear().0;
+        both.iter_mut().for_each(|child| drop(child.wait().unwrap()));
+        heard
+    });
+    assert_ne!(heard["t"], "go");
+    let Some(Stop { cause: StopCause::Fault { detail }, .. }) = outcome.evidence.stop else { panic!("no fault") };
+    assert!(detail.starts_with("worker 0 is not where it must be: cgroup `"), "{detail}");
+}
+
+fn two_jobs(memory_bytes: u64, pids: u64) -> RunPlan {
+    let mut plan = plan(memory_bytes, pids);
+    plan.testing.jobs = set(2);
+    plan
 }
