@@ -203,7 +203,7 @@ fn own_end(record: &RunRecord) -> Verdict {
         PayloadEnd::Exited { code: 0 } => {
             verdict(VerdictKind::Passed, ExitCode::Payload(0), "the command exited with 0".to_owned(), None)
         }
-        PayloadEnd::Exited { code } => failed(record, code),
+        PayloadEnd::Exited { code } => killed(record, code).unwrap_or_else(|| failed(record, code)),
         PayloadEnd::Signaled { signal } => verdict(
             VerdictKind::Crashed,
             ExitCode::Signal(signal),
@@ -217,6 +217,13 @@ fn own_end(record: &RunRecord) -> Verdict {
             Some("this is a fault of testbox or of the host, not of the tests; please report it".to_owned()),
         ),
     }
+}
+
+/// pytest failed, and tests of it were killed.
+fn killed(record: &RunRecord, code: u8) -> Option<Verdict> {
+    let seen = record.evidence.pytest.as_ref()?;
+    let summary = pytest::killed(seen)?;
+    Some(verdict(VerdictKind::Failed, ExitCode::Payload(code), summary, pytest::killed_hint(seen)))
 }
 
 /// A shell says 128 + N for a command of its own that died by signal N. Nobody counts what the file size limit refuses.

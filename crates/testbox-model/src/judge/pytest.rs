@@ -1,26 +1,69 @@
-//! What pytest's plugin adds to a verdict: where the tests were, and that an exit code of 0 without an end is no success.
+//! What pytest's plugin adds to a verdict: where the tests were, which were killed, and that an exit code of 0 without an
+//! end, or without a result of each test, is no success.
 
 use std::path::Path;
 
-use crate::{ExitCode, PayloadEnd, PytestEvidence, PytestStage, RunRecord, RunningTest, Verdict, VerdictKind};
+use crate::{
+    ExitCode, PayloadEnd, PytestEvidence, PytestStage, RunRecord, RunningTest, TestRow, TestVerdict, Verdict,
+    VerdictKind,
+};
 
 /// Tests named at most.
 const NAMED: usize = 3;
 
-/// An exit code of 0, but pytest never came to its end or says otherwise: `os._exit(0)` in a test, at import or at exit.
+/// An exit code of 0, but pytest never came to its end or says otherwise (`os._exit(0)` in a test, at import or at exit),
+/// or somebody hid what became of its tests.
 pub(super) fn lost(record: &RunRecord) -> Option<Verdict> {
     let seen = record.evidence.pytest.as_ref()?;
     if record.evidence.payload != (PayloadEnd::Exited { code: 0 }) {
         return None;
     }
-    let why = match (seen.exit_status, seen.said_goodbye) {
-        (Some(0), true) | (None, true) if !session_open(seen) => return None,
-        (Some(status), _) if status != 0 => format!("pytest itself ended its session with {status}"),
-        _ => "pytest did not come to its end".to_owned(),
+    let (why, hint) = match (seen.exit_status, seen.said_goodbye) {
+        (Some(0), true) | (None, true) if !session_open(seen) => hidden(seen)?,
+        (Some(status), _) if status != 0 => (format!("pytest itself ended its session with {status}"), EXITS),
+        _ => ("pytest did not come to its end".to_owned(), EXITS),
     };
     let summary = format!("the command exited with 0, but {why}");
-    let hint = "look for `os._exit` or `os.exec*` in the tests and in what they import".to_owned();
-    Some(Verdict { kind: VerdictKind::Lost, exit_code: ExitCode::Payload(1), summary, place: None, hint: Some(hint) })
+    let (kind, exit_code) = (VerdictKind::Lost, ExitCode::Payload(1));
+    Some(Verdict { kind, exit_code, summary, place: None, hint: Some(hint.to_owned()) })
+}
+
+const EXITS: &str = "look for `os._exit` or `os.exec*` in the tests and in what they import";
+const HIDES: &str = "look for hooks in conftest.py and plugins that change results or the exit status";
+
+/// Killed tests, or tests without a result, behind an exit code of 0.
+fn hidden(seen: &PytestEvidence) -> Option<(String, &'static str)> {
+    if let Some(killed) = killed(seen) {
+        return Some((killed, HIDES));
+    }
+    let (had, collected) = (seen.outcomes.total(), seen.collected?);
+    // Where pytest or another plugin runs the tests itself, their number is theirs to say.
+    let divided = !matches!(seen.isolate.as_str(), "" | "none");
+    (divided && had != collected).then(|| (format!("{had} of {collected} collected tests had a result"), HIDES))
+}
+
+/// How many tests were killed and which; `None`: none was.
+pub(super) fn killed(seen: &PytestEvidence) -> Option<String> {
+    let killed: Vec<&TestRow> = seen.tests.iter().filter(|row| row.verdict.is_kill()).collect();
+    let total = seen.collected.unwrap_or(0).max(killed.len() as u64);
+    let were = if killed.len() == 1 { "was" } else { "were" };
+    let named = names(killed.iter().map(|row| format!("{} ({})", row.nodeid, row.verdict.word())).collect());
+    (!killed.is_empty()).then(|| format!("{} of {total} tests {were} killed: {named}", killed.len()))
+}
+
+/// What to do about killed tests, where all met the same limit.
+pub(super) fn killed_hint(seen: &PytestEvidence) -> Option<String> {
+    let mut verdicts = seen.tests.iter().map(|row| row.verdict).filter(|verdict| verdict.is_kill());
+    let first = verdicts.next()?;
+    let hint = match first {
+        TestVerdict::Memory => {
+            "give tests more memory with `--test-memory SIZE` or a quota, or all with `--memory SIZE`"
+        }
+        TestVerdict::Timeout => "give tests more time with `--test-timeout DUR`, a quota or a `timeout` marker",
+        TestVerdict::Pids => "give tests more processes with a quota, or all with `--pids N`",
+        _ => return None,
+    };
+    verdicts.all(|verdict| verdict == first).then(|| hint.to_owned())
 }
 
 /// Where the tests were when a limit, a stop or a signal ended them.
@@ -57,7 +100,10 @@ fn place(seen: &PytestEvidence, project: &Path) -> Option<String> {
         (_, [], PytestStage::Configuration) => Some(format!("reading pytest's configuration and conftest files{line}")),
         (Some(file), [], _) => Some(format!("collecting {file}{line}")),
         (None, [], _) => Some(format!("between two tests{line}{counted}")),
-        (_, several, _) => Some(format!("running {}{counted}", names(several))),
+        (_, several, _) => {
+            let ids = several.iter().map(|test: &RunningTest| test.nodeid.clone()).collect();
+            Some(format!("running {}{counted}", names(ids)))
+        }
     }
 }
 
@@ -67,10 +113,11 @@ fn short<'a>(call: &'a str, project: &Path) -> &'a str {
     inside.unwrap_or(call)
 }
 
-fn names(tests: &[RunningTest]) -> String {
-    let named: Vec<&str> = tests.iter().take(NAMED).map(|test| test.nodeid.as_str()).collect();
-    match tests.len().saturating_sub(NAMED) {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
+fn names(mut all: Vec<String>) -> String {
+    let more = all.len().saturating_sub(NAMED);
+    all.truncate(NAMED);
+    match more {
+        0 => all.join(", "),
+        more => format!("{} and {more} more", all.join(", ")),
     }
 }

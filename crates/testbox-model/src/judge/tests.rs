@@ -217,3 +217,68 @@ fn exit_code_0_is_not_enough() {
         assert_eq!(verdict.exit_code.number(), u8::from(kind == VerdictKind::Lost), "{name}");
     }
 }
+
+fn finished(exit: i32, rows: &[(&str, TestVerdict)], collected: u64) -> PytestEvidence {
+    let kills = rows.iter().filter(|(_, verdict)| verdict.is_kill()).count() as u64;
+    let tests = rows.iter().map(|(nodeid, verdict)| TestRow {
+        nodeid: (*nodeid).to_owned(),
+        verdict: *verdict,
+        ..TestRow::default()
+    });
+    PytestEvidence {
+        stage: PytestStage::Finished,
+        exit_status: Some(exit),
+        said_goodbye: true,
+        isolate: "session".to_owned(),
+        collected: Some(collected),
+        outcomes: Outcomes { passed: rows.len() as u64 - kills, failed: kills, ..Outcomes::default() },
+        tests: tests.collect(),
+        ..PytestEvidence::default()
+    }
+}
+
+fn of_pytest(code: u8, pytest: PytestEvidence) -> RunRecord {
+    record(Evidence { pytest: Some(pytest), ..ended(PayloadEnd::Exited { code }) })
+}
+
+#[test]
+fn killed_tests_are_counted_and_named() {
+    use TestVerdict::{Memory, Passed, Timeout};
+    let rows = [("a.py::x", Memory), ("a.py::y", Passed), ("b.py::z", Timeout)];
+    let verdict = judge(&of_pytest(1, finished(1, &rows, 40)));
+    assert_eq!((verdict.kind, verdict.exit_code.number()), (VerdictKind::Failed, 1));
+    assert_eq!(verdict.summary, "2 of 40 tests were killed: a.py::x (memory), b.py::z (timeout)");
+    assert_eq!((verdict.hint, verdict.place), (None, None), "two limits");
+    let verdict = judge(&of_pytest(2, finished(2, &rows[..1], 1)));
+    assert_eq!(
+        (verdict.exit_code.number(), verdict.summary.as_str()),
+        (2, "1 of 1 tests was killed: a.py::x (memory)")
+    );
+    assert!(verdict.hint.unwrap().contains("--test-memory"));
+    let many: Vec<_> = (0..5).map(|_| ("a", Memory)).collect();
+    assert!(judge(&of_pytest(1, finished(1, &many, 5))).summary.ends_with("a (memory) and 2 more"));
+}
+
+#[test]
+fn a_kill_that_somebody_hid_is_no_success() {
+    let rows = [("a.py::x", TestVerdict::Memory), ("a.py::y", TestVerdict::Passed)];
+    let verdict = judge(&of_pytest(0, finished(0, &rows, 2)));
+    assert_eq!((verdict.kind, verdict.exit_code.number()), (VerdictKind::Lost, 1));
+    assert_eq!(verdict.summary, "the command exited with 0, but 1 of 2 tests was killed: a.py::x (memory)");
+    let mut flaky = finished(0, &rows[1..], 1);
+    flaky.tests[0].killed_before = vec![TestVerdict::Memory];
+    assert_eq!(judge(&of_pytest(0, flaky)).kind, VerdictKind::Passed, "tried again and passed");
+}
+
+#[test]
+fn every_collected_test_must_have_a_result() {
+    let rows = [("a.py::x", TestVerdict::Passed)];
+    let verdict = judge(&of_pytest(0, finished(0, &rows, 3)));
+    assert_eq!((verdict.kind, verdict.exit_code.number()), (VerdictKind::Lost, 1));
+    assert_eq!(verdict.summary, "the command exited with 0, but 1 of 3 collected tests had a result");
+    assert_eq!(judge(&of_pytest(0, finished(0, &rows, 1))).kind, VerdictKind::Passed);
+    for by_others in ["", "none"] {
+        let pytest = PytestEvidence { isolate: by_others.to_owned(), ..finished(0, &rows, 3) };
+        assert_eq!(judge(&of_pytest(0, pytest)).kind, VerdictKind::Passed, "`{by_others}`: --collect-only, xdist");
+    }
+}

@@ -226,7 +226,9 @@ pub(crate) fn a_worker_that_is_not_in_its_slot_gets_no_go() {
         let mut both = [given.spawn("true"), given.spawn("true")];
         plugin.say(serde_json::json!({"t": "joined", "w": 0}));
         let heard = plugin.hear().0;
-        both.iter_mut().for_each(|child| drop(child.wait().unwrap()));
+        for child in &mut both {
+            child.wait().unwrap();
+        }
         heard
     });
     assert_ne!(heard["t"], "go");
