@@ -157,7 +157,7 @@ pub(crate) fn write(path: &Path, value: &str) -> io::Result<()> {
     }
     let text = match path.file_name().unwrap().to_str().unwrap() {
         "memory.max" | "memory.swap.max" | "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes" => {
-            (value.parse::<u64>().unwrap() / 4096 * 4096).to_string()
+            value.parse::<u64>().map_or(value.to_owned(), |bytes| (bytes / 4096 * 4096).to_string())
         }
         "io.max" => io_max(value),
         "cgroup.subtree_control" => fs_err::read_to_string(path)?.trim().to_owned() + " " + &value.replace('+', ""),

@@ -216,3 +216,6 @@ fn held_bytes(memory: &Part) -> u64 {
 fn value(part: &Part, file: &str) -> u64 {
     kernel::read(&part.path.join(file)).ok().and_then(|text| number(&text)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,13 @@
 //! What the tests stand on: a box with a living owner that is removed again, and children that join it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use testbox_cgroup::{BoxGroup, BoxId, Demand, Host};
+use testbox_cgroup::{BoxGroup, BoxId, Demand, Host, Slot};
 
 /// The plain demand of most tests.
 pub(crate) fn demand() -> Demand {
@@ -109,14 +109,12 @@ impl TestBox {
 
     /// A command that joins the box before it does anything else; exit code 97 if it could not.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut fds = self.group.attach_fds().unwrap().into_iter();
-        let mut next = || fds.next().map_or_else(Stdio::null, Stdio::from);
-        let mut joined = command("/bin/sh");
-        joined.stdin(next()).stdout(next()).stderr(next()).process_group(0);
-        let others = fds.len();
-        assert_eq!(others, 0, "three descriptors are passed as the standard ones");
-        joined.args(["-c", JOIN, "join", program]);
-        joined
+        joining(self.group.attach_fds().unwrap(), program)
+    }
+
+    /// A command that joins a slot of the box before it does anything else; exit code 97 if it could not.
+    pub(crate) fn in_slot(&self, slot: &Slot, program: &str) -> Command {
+        joining(slot.join_fds().unwrap(), program)
     }
 
     pub(crate) fn python(&self, program: &str) -> Child {
@@ -131,6 +129,16 @@ impl TestBox {
             pause();
         }
     }
+}
+
+fn joining(fds: Vec<OwnedFd>, program: &str) -> Command {
+    let mut fds = fds.into_iter();
+    let mut next = || fds.next().map_or_else(Stdio::null, Stdio::from);
+    let mut joined = command("/bin/sh");
+    joined.stdin(next()).stdout(next()).stderr(next()).process_group(0);
+    assert_eq!(fds.len(), 0, "three descriptors are passed as the standard ones");
+    joined.args(["-c", JOIN, "join", program]);
+    joined
 }
 
 const JOIN: &str = "{ echo 0 >&0 && echo 0 >&1 && echo 0 >&2; } || exit 97; exec \"$@\" </dev/null >/dev/null 2>&1";

@@ -8,6 +8,7 @@
 mod ending;
 mod ground;
 mod limits;
+mod slots;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -16,7 +17,7 @@ fn main() -> std::process::ExitCode {
     let v1 = Requirement::probe("cgroup1-memory", ground::lack_of_v1_memory);
     let unified = Requirement::probe("cgroup2", ground::lack_of_unified);
     let disk = Requirement::probe("cgroup1-blkio", ground::lack_of_disk);
-    let on_v1: [(&str, fn()); 13] = [
+    let on_v1: [(&str, fn()); 17] = [
         ("limits_are_in_force_for_who_joined", limits::limits_are_in_force_for_who_joined),
         ("an_oom_is_counted_and_told", limits::an_oom_is_counted_and_told),
         ("enough_memory_is_no_oom", limits::enough_memory_is_no_oom),
@@ -28,6 +29,16 @@ fn main() -> std::process::ExitCode {
         ("stopped_and_deaf_processes_die", ending::stopped_and_deaf_processes_die),
         ("remove_waits_and_names_what_is_left", ending::remove_waits_and_names_what_is_left),
         ("removed_groups_do_not_stay_in_the_kernel", ending::removed_groups_do_not_stay_in_the_kernel),
+        (
+            "ten_thousand_uses_of_slots_leave_no_group_in_the_kernel",
+            slots::ten_thousand_uses_of_slots_leave_no_group_in_the_kernel,
+        ),
+        (
+            "a_fork_chain_in_a_slot_dies_and_the_slot_is_used_again",
+            slots::a_fork_chain_in_a_slot_dies_and_the_slot_is_used_again,
+        ),
+        ("a_box_with_busy_slots_is_killed_and_removed", slots::a_box_with_busy_slots_is_killed_and_removed),
+        ("the_peak_of_a_slot_is_that_of_one_use", slots::the_peak_of_a_slot_is_that_of_one_use),
         ("gc_ends_boxes_of_dead_owners_only", ending::gc_ends_boxes_of_dead_owners_only),
         ("a_box_costs_little", ending::a_box_costs_little),
     ];
