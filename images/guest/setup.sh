@@ -26,6 +26,15 @@ chroot "$root" python3 -m venv /opt/testbox/venv
 chroot "$root" /opt/testbox/venv/bin/pip --isolated install --quiet --no-index --no-deps --find-links /opt/testbox/wheels \
     --requirement /opt/testbox/wheels/requirements.txt
 rm -r "$root/opt/testbox/wheels"
+cat > "$root/usr/local/bin/testbox-test" <<'SCRIPT'
+#!/bin/sh
+# testbox-test NAME [ARGUMENTS]: runs a file of testbox's black-box tests.
+test=$1
+shift
+PATH=/opt/testbox/venv/bin:$PATH TESTBOX_BIN=/usr/local/bin/testbox TESTBOX_TEST_VENV=/opt/testbox/venv \
+    exec "/opt/testbox/tests/$test" "$@"
+SCRIPT
+chmod 755 "$root/usr/local/bin/testbox-test"
 
 # ---- the agent -----------------------------------------------------------------------------------------------
 cp "$RECIPE/agent.py" "$root/usr/local/lib/testbox-guest.py"

@@ -9,6 +9,7 @@ mod frames;
 mod image;
 mod job;
 mod machine;
+mod tests;
 mod uml;
 
 use std::io::Write;
@@ -27,9 +28,9 @@ use crate::workspace::Workspace;
 /// Exit codes that are not the command's: it took too long (as GNU timeout), and the guest failed (as docker run).
 const TIMED_OUT: i32 = 124;
 const GUEST_FAILED: i32 = 125;
-/// Where testbox lies in the guest.
-pub(crate) const TESTBOX: &str = "/usr/local/bin/testbox";
-/// The sample project.
+/// Where testbox, its tests and the sample project lie in the guest; `images/guest/setup.sh` knows them too.
+const TESTBOX: &str = "/usr/local/bin/testbox";
+const TESTS: &str = "/opt/testbox/tests";
 const SAMPLE: &str = "/opt/testbox/sample";
 
 /// Options of `guest`.
@@ -71,11 +72,14 @@ fn command(workspace: &Workspace, options: &Options) -> Result<i32, Error> {
     code.ok_or_else(|| std::io::Error::other("the guest ran no command").into())
 }
 
-/// A disk with what every guest has: testbox and the sample project.
+/// A disk with what every guest has: testbox, its tests and the sample project.
 pub(crate) fn lay_out(workspace: &Workspace) -> Result<Disk, Error> {
     let mut disk = Disk::new(&Cache::open(workspace)?.dir)?;
     disk.file(&testbox::build_static(workspace)?, TESTBOX)?;
     disk.folder(&workspace.sample(), SAMPLE)?;
+    for (name, program) in tests::build(workspace)? {
+        disk.file(&program, &format!("{TESTS}/{name}"))?;
+    }
     Ok(disk)
 }
 
@@ -128,7 +132,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
+mod options {
     use super::*;
 
     #[test]
