@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use testbox_tests::{Finished, Project, case, testbox};
 
-const SUBCOMMANDS: [&str; 7] = ["run", "bundle", "doctor", "gc", "completions", "man", "help"];
+const SUBCOMMANDS: [&str; 10] = ["run", "bundle", "doctor", "ps", "logs", "kill", "gc", "completions", "man", "help"];
 
 fn main() {
     testbox_tests::run(vec![

@@ -28,7 +28,19 @@ impl BoxId {
     /// # Errors
     /// `/proc/self/stat` or the boot id below `root` cannot be read.
     pub fn of_current(root: &Path) -> Result<Self, CgroupError> {
-        let path = root.join("proc/self/stat");
+        Self::of_stat(root, &root.join("proc/self/stat"))
+    }
+
+    /// The box of another process of the caller's pid namespace, if that process has one.
+    ///
+    /// # Errors
+    /// `/proc/PID/stat` or the boot id below `root` cannot be read.
+    pub fn of_process(root: &Path, pid: i32) -> Result<Self, CgroupError> {
+        Self::of_stat(root, &root.join(format!("proc/{pid}/stat")))
+    }
+
+    fn of_stat(root: &Path, path: &Path) -> Result<Self, CgroupError> {
+        let path = path.to_owned();
         let text = read(&path)?;
         let stat = parse_stat(&text).ok_or_else(|| CgroupError::Malformed { path, text: text.clone() })?;
         Ok(Self { boot: boot_tag(root)?, pid: stat.pid, start_ticks: stat.start_ticks })

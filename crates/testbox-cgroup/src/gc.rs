@@ -65,7 +65,7 @@ fn collect(host: &Host, found: Vec<(&Hierarchy, PathBuf)>, report: &mut GcReport
 }
 
 /// The directories of boxes, by box.
-fn boxes(host: &Host) -> BTreeMap<BoxId, Vec<(&Hierarchy, PathBuf)>> {
+pub(crate) fn boxes(host: &Host) -> BTreeMap<BoxId, Vec<(&Hierarchy, PathBuf)>> {
     let mut boxes: BTreeMap<BoxId, Vec<(&Hierarchy, PathBuf)>> = BTreeMap::new();
     for hierarchy in host.hierarchies() {
         for (name, path) in named(&hierarchy.mount_point) {

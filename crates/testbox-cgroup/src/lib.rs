@@ -17,6 +17,7 @@ mod error;
 mod events;
 #[cfg(test)]
 mod fake;
+mod found;
 mod gc;
 mod group;
 mod host;
@@ -39,6 +40,7 @@ pub use counters::{Counters, Usage};
 pub use demand::{Demand, IoDemand};
 pub use error::CgroupError;
 pub use events::MemoryAlarm;
+pub use found::{Found, FoundBox, find_boxes};
 pub use gc::{GcReport, gc};
 pub use group::BoxGroup;
 pub use host::{Hierarchy, Host, Version};

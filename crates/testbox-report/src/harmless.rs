@@ -11,7 +11,7 @@ pub(crate) fn is_bidi_control(c: char) -> bool {
 
 /// `text` in one line that a terminal only shows: control characters, line breaks, bidi controls and CI commands are
 /// spelled out. For command lines, file names and messages that originate in the box or the project.
-pub(crate) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let mut commands = CiCommands::in_line();
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {

@@ -2,10 +2,11 @@
 //!
 //! Read in this order: [`OutputFilter`] makes the command's own output harmless; [`Terminal`] tells the user what is
 //! enforced and what happened; [`to_json`] is the machine's view of the same; [`ReportDir`] keeps it on disk, all or
-//! nothing.
+//! nothing; [`journal_line`] reads the journal of a run that may still go on.
 
 mod exit_codes;
 mod harmless;
+mod journal_lines;
 mod json;
 mod junit;
 mod output_filter;
@@ -14,6 +15,8 @@ mod terminal;
 mod told;
 
 pub use exit_codes::{exit_code_table, exit_code_table_markdown};
+pub use harmless::one_line;
+pub use journal_lines::{Introduction, journal_line};
 pub use json::{SCHEMA, json_text, to_json};
 pub use output_filter::{Leftover, OutputFilter};
 pub use report_dir::{ReportDir, ReportError};

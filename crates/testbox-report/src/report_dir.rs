@@ -21,8 +21,9 @@ mod walk;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use testbox_model::{RunEvent, RunRecord, Verdict};
+use testbox_model::{RunEvent, RunPlan, RunRecord, Verdict};
 
+use crate::journal_lines::Introduction;
 use crate::{json, junit};
 pub use error::ReportError;
 use folder::Folder;
@@ -57,6 +58,14 @@ impl ReportDir {
         folder.remove(JUNIT_NEW)?;
         let journal = Journal::begin(&folder)?;
         Ok(Self { folder, journal, _lock: lock })
+    }
+
+    /// Tells in the journal which run this is: the box, the project and the command. Once, before the first event.
+    ///
+    /// # Errors
+    /// As [`ReportDir::journal`].
+    pub fn introduce(&mut self, box_id: &str, plan: &RunPlan) -> Result<(), ReportError> {
+        self.journal.append(&self.folder, &Introduction::of(box_id, plan))
     }
 
     /// Adds an event to the journal. After an error the journal ends with the last whole event.

@@ -1,5 +1,6 @@
 //! testbox: run tests in a box that they cannot break, and learn what went wrong.
 
+mod boxes;
 mod bundle;
 mod cli;
 mod device;
@@ -7,9 +8,12 @@ mod doctor;
 mod fault;
 mod gc;
 mod help;
+mod kill;
+mod logs;
 mod notes;
 mod plan;
 mod print;
+mod ps;
 mod run;
 
 use std::process::ExitCode;
@@ -23,6 +27,9 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Bundle(args) => bundle::bundle(args),
         Command::Doctor(args) => doctor::doctor(args),
+        Command::Ps(args) => ps::ps(args),
+        Command::Logs(args) => logs::logs(args),
+        Command::Kill(args) => kill::kill(args),
         Command::Gc(_) => gc::gc(),
         Command::Completions(args) => print::with(|out| cli::completions(args.shell, out)),
         Command::Man(args) => man(args),

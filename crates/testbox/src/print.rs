@@ -21,6 +21,13 @@ pub(crate) fn with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outc
     }
 }
 
+/// Tells something beside the data on stderr, if there is something to tell.
+pub(crate) fn note(text: &str) -> Outcome {
+    // Where nobody reads stderr, the data is still whole.
+    drop(io::stderr().write_all(text.as_bytes()));
+    Ok(0)
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to stdout")]
 struct Stdout(#[source] io::Error);

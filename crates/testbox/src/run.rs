@@ -124,6 +124,7 @@ impl Run<'_> {
         let plan = self.plan;
         let signals = Signals::install().or_fault()?;
         let boxed = Boxed::new(plan, self.terminal.as_ref())?;
+        reports.introduce(&boxed.id, plan).or_fault()?;
         let walls = walls::all(plan, self.bundle, boxed.group.walls());
         terminal.header(plan, &walls);
         self.notes(terminal);

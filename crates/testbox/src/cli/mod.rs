@@ -6,8 +6,11 @@ mod defaults;
 mod doctor;
 mod gc;
 mod help;
+mod kill;
+mod logs;
 mod man;
 mod options;
+mod ps;
 mod run;
 
 use std::ffi::OsString;
@@ -20,7 +23,10 @@ pub(crate) use completions::{CompletionsArgs, completions};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use gc::GcArgs;
 pub(crate) use help::{HelpArgs, help};
+pub(crate) use kill::KillArgs;
+pub(crate) use logs::LogsArgs;
 pub(crate) use man::{ManArgs, man_page, man_pages};
+pub(crate) use ps::PsArgs;
 pub(crate) use run::RunArgs;
 
 /// Run tests in a box that they cannot break, and learn what went wrong
@@ -41,6 +47,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     Bundle(BundleArgs),
     Doctor(DoctorArgs),
+    Ps(PsArgs),
+    Logs(LogsArgs),
+    Kill(KillArgs),
     Gc(GcArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
