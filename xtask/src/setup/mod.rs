@@ -127,6 +127,21 @@ impl Places {
     }
 }
 
+/// An interpreter of exactly this version, if there is one.
+pub(crate) fn python_of(version: &str) -> Option<python::Python> {
+    python::exactly(version)
+}
+
+/// The environment of that name with these packages, made if it is not there.
+pub(crate) fn venv(
+    cache: &Cache,
+    name: &str,
+    python: &python::Python,
+    requirements: &[&str],
+) -> Result<PathBuf, Error> {
+    venv::ensure(cache, name, python, requirements)
+}
+
 /// One line of progress; stdout belongs to what was asked for.
 pub(crate) fn say(what: &str, text: &str) {
     eprintln!("setup {what:<8} {text}");

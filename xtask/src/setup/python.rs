@@ -38,6 +38,21 @@ pub(crate) fn find(wanted: (u32, u32), install: bool) -> Result<Python, Error> {
     Err(Error::NoPython { wanted: format!("{}.{}", wanted.0, wanted.1), tried })
 }
 
+/// An interpreter of exactly this version, `3.8`, also of those that pyenv has installed and not put on PATH.
+pub(crate) fn exactly(version: &str) -> Option<Python> {
+    let name = format!("python{version}");
+    let of_pyenv = pyenv_versions().into_iter().map(|folder| folder.join("bin").join(&name));
+    let candidates = tools::find(&name).into_iter().chain([Path::new("/usr/bin").join(&name)]).chain(of_pyenv);
+    candidates.filter_map(|path| ask(&path)).find(|python| python.version == version)
+}
+
+fn pyenv_versions() -> Vec<PathBuf> {
+    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let root = root.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv")));
+    let entries = root.and_then(|root| fs_err::read_dir(root.join("versions")).ok());
+    entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
 fn best(wanted: (u32, u32)) -> Option<Python> {
     let mut last_resort = None;
     for candidate in candidates() {

@@ -199,9 +199,9 @@ class Measured:
 
 def forget_own_lines():
     """Where coverage measures all that runs, the lines of this package's entry are not the project's."""
-    current = Measured.running()
-    if current is not None and hasattr(current.get_data(), "purge_files"):
-        current.get_data().purge_files([sys.modules["testbox_plugin"].__file__])
+    collector = getattr(Measured.running(), "_collector", None)
+    if isinstance(getattr(collector, "data", None), dict):
+        collector.data.pop(sys.modules["testbox_plugin"].__file__, None)
 
 
 def warning_to_message(warning_message, when, nodeid):

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from .channel import Channel
-from .loop import Loop
+from .compat import forget_own_lines
+from .loop import Decision, Takeover
 from .profile import Profile
 from .settings import Settings
 from .witness import Witness
@@ -24,7 +25,7 @@ def take_channel():
     number = os.environ.pop(CHANNEL, "")
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     before, _, rest = os.environ.get("PYTHONPATH", "").partition(os.pathsep)
-    if os.path.abspath(before) == own:
+    if before and os.path.abspath(before) == own:
         if rest:
             os.environ["PYTHONPATH"] = rest
         else:
@@ -66,7 +67,10 @@ if _channel is not None:
 def pytest_configure(config):
     if _channel is not None:
         config.pluginmanager.register(Witness(_channel, _profile), "testbox-witness")
-        config.pluginmanager.register(Loop(_channel, _settings, _profile), "testbox-loop")
+        takeover = Takeover(_channel, _settings)
+        config.pluginmanager.register(takeover, "testbox-takeover")
+        config.pluginmanager.register(Decision(_channel, _settings, _profile, takeover), "testbox-decision")
+        forget_own_lines()
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

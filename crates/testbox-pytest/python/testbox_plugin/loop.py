@@ -7,43 +7,62 @@ from .controller import Controller
 from .timeouts import Timeouts
 from .witness import OneProcess
 
+#: Threads that one note names.
+MAX_THREADS = 8
 
-class Loop:
-    """The hook, and the decision."""
 
-    def __init__(self, channel, settings, profile):
+class Takeover:
+    """The loop itself. `Decision` says whether it is used."""
+
+    def __init__(self, channel, settings):
         self._channel = channel
         self._settings = settings
-        self._profile = profile
+        self.is_used = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
-        self._channel.send("phase", name="tests")
-        config = session.config
-        if session.testsfailed and not config.option.continue_on_collection_errors:
-            # pytest's own loop ends the session, as always.
+        if not self.is_used:
             return None
-        if config.option.collectonly or not session.items:
-            return None
-        reason = self._why_not(session)
-        if reason or self._settings.isolate == "none":
-            self._stay(session, reason)
-            return None
-        self._warn(session)
-        settings = self._settings
-        mode = "file" if settings.isolate == "session" and settings.jobs > 1 else settings.isolate
-        self._channel.send("workers", mode=str(mode), jobs=settings.jobs)
-        Controller(session, self._channel, settings).run()
+        Controller(session, self._channel, self._settings).run()
         return True
+
+
+class Decision:
+    """Comes before every test loop, whoever's it is."""
+
+    def __init__(self, channel, settings, profile, takeover):
+        self._channel = channel
+        self._settings = settings
+        self._profile = profile
+        self._takeover = takeover
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session):
+        self._channel.send("phase", name="tests")
+        self._decide(session)
+        yield
+
+    def _decide(self, session):
+        config, settings = session.config, self._settings
+        if config.option.collectonly or (session.testsfailed and not config.option.continue_on_collection_errors):
+            # No test will run: pytest's own loop ends the session, as always.
+            return
+        reason = self._why_not(session)
+        if reason or settings.isolate == "none":
+            self._stay(session, reason)
+        elif session.items:
+            self._warn(session)
+            mode = "file" if settings.isolate == "session" and settings.jobs > 1 else settings.isolate
+            self._channel.send("workers", mode=str(mode), jobs=settings.jobs)
+            self._takeover.is_used = True
 
     def _stay(self, session, reason):
         """All in one process: testbox only hears of it."""
         if reason and self._settings.isolate != "none":
             self._channel.send("note", text="tests run in one process: " + reason)
         self._channel.send("workers", mode="none", jobs=1)
-        needs = [self._settings.need_of(item) for item in session.items]
         timeouts = Timeouts(session.config, self._settings)
-        witness = OneProcess(self._channel, session, timeouts, needs)
+        witness = OneProcess(self._channel, session, timeouts, self._settings)
         session.config.pluginmanager.register(witness, "testbox-one-process")
 
     def _why_not(self, session):
@@ -64,13 +83,20 @@ class Loop:
 
     def _warn(self, session):
         """What a fork does not copy, and what is probably misspelt."""
-        threads = process.python_threads()
-        if threads:
-            files = ", ".join(file for file, _ in self._profile.started_threads) or "a conftest or a plugin"
+        told = [
+            f"`{thread.name}` of {getattr(getattr(thread, '_target', thread), '__module__', '?')} in {file or 'a conftest'}"
+            for thread, file in self._profile.threads
+            if thread.is_alive()
+        ]
+        if process.native_threads():
+            told += [
+                f"{count} of a C library in {file or 'a conftest'}" for count, file in self._profile.native_threads
+            ]
+        if told:
             self._channel.send(
                 "note",
-                text="threads that began while collecting ({}, in {}) do not exist in the forked workers, and a lock that "
-                "one of them holds stays locked there: start them in a fixture".format(", ".join(threads[:8]), files),
+                text=f"threads began during the collection: {', '.join(told[:MAX_THREADS])}; forked workers do not have "
+                "them, and a lock that one of them holds stays locked there: start them in a fixture",
             )
         registered = compat.registered_markers(session.config)
         for name in self._settings.unknown_markers(session.items, registered):

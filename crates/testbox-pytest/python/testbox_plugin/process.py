@@ -1,4 +1,5 @@
-"""What Python's standard library has no function for: whether others may look into this process; its threads."""
+"""What Python's standard library has no function for: whether others may look into this process; threads
+that Python does not know."""
 
 import ctypes
 import functools
@@ -22,11 +23,17 @@ def _libc():
     return ctypes.CDLL(None, use_errno=True)
 
 
-def thread_count():
-    """Threads of this process, those of C libraries included."""
+def task_count():
+    """Threads of this process, as the kernel counts them."""
     return len(os.listdir("/proc/self/task"))
 
 
-def python_threads():
-    """Names of the threads that Python knows, but for the main one."""
-    return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+def native_threads():
+    """Threads of this process that Python does not know. OpenBLAS' are left out: it ends and restarts them at a fork."""
+    tasks = task_count()
+    if tasks == 1:
+        return 0
+    with open("/proc/self/maps", "rb") as file:
+        pools = {line.split()[-1] for line in file if b"openblas" in line.rpartition(b"/")[2]}
+    threads_per_pool = len(os.sched_getaffinity(0)) - 1
+    return max(tasks - threading.active_count() - len(pools) * threads_per_pool, 0)

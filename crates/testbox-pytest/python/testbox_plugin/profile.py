@@ -37,14 +37,20 @@ class Profile:
         self._import_module = importlib.import_module
         self._stack = []
         self._files = []
-        #: Files whose collection left more threads than there were: file, and how many.
-        self.started_threads = []
+        self._threads = set()
+        self._native = self._tasks = 0
+        #: Threads that began while this was entered, with the file that was being collected or None.
+        self.threads = []
+        #: The same of threads that Python does not know: how many.
+        self.native_threads = []
 
     def __enter__(self):
         self._import = builtins.__import__
         self._import_module = importlib.import_module
         builtins.__import__ = self._watched_import
         importlib.import_module = self._watched_import_module
+        self._threads = set(threading.enumerate())
+        self._native, self._tasks = process.native_threads(), process.task_count()
         return self
 
     def __exit__(self, *error):
@@ -53,22 +59,33 @@ class Profile:
             builtins.__import__ = self._import
         if importlib.import_module == self._watched_import_module:
             importlib.import_module = self._import_module
+        self._note_threads(None)
 
     def begin(self, file):
         """A file begins to be collected."""
         self._channel.send("collect", id=file)
-        self._files.append((file, time.perf_counter(), self._resident(), process.thread_count()))
+        self._files.append((file, time.perf_counter(), self._resident()))
 
     def end(self, file):
         """The collection of a node is over; told if it is the file that has begun last."""
         if not self._files or self._files[-1][0] != file:
             return
-        file, since, resident, threads = self._files.pop()
-        started = process.thread_count() - threads
-        if started > 0:
-            self.started_threads.append((file, started))
+        file, since, resident = self._files.pop()
+        self._note_threads(file)
         growth = max(self._resident() - resident, 0)
         self._channel.send("profile", id=file, wall_ms=_ms(since), growth=growth)
+
+    def _note_threads(self, file):
+        started = [thread for thread in threading.enumerate() if thread not in self._threads]
+        self.threads.extend((thread, file) for thread in started)
+        self._threads.update(started)
+        tasks = process.task_count()
+        if tasks == self._tasks:
+            return
+        native, self._tasks = process.native_threads(), tasks
+        if native > self._native:
+            self.native_threads.append((native - self._native, file))
+        self._native = native
 
     def _resident(self):
         return int(os.pread(self._statm, 128, 0).split()[1]) * self._page

@@ -2,7 +2,7 @@
 
 import pytest
 
-from . import compat, reports
+from . import reports
 
 
 class Witness:
@@ -33,32 +33,32 @@ class Witness:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus):
-        compat.forget_own_lines()
         self._channel.send("finish", exit=int(exitstatus))
 
 
 class OneProcess:
     """Each test, where tests run in this very process."""
 
-    def __init__(self, channel, session, timeouts, needs):
+    def __init__(self, channel, session, timeouts, settings):
         self._channel = channel
         self._timeouts = timeouts
-        self._needs = {item: need for item, need in zip(session.items, needs)}
-        self._reports = []
+        self._settings = settings
+        self._items = {item.nodeid: item for item in session.items}
+        self._reports = {}
         self._phase = None
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item):
-        nodeid = item.nodeid[: reports.MAX_ID]
-        timeout_ms, teardown_ms = self._timeouts.of(item, self._needs[item])
-        self._reports, self._phase = [], "setup"
-        self._channel.send("start", w=0, id=nodeid, timeout_ms=timeout_ms, teardown_ms=teardown_ms)
-        yield
-        outcome = reports.outcome_of(self._reports)
-        self._channel.send("done", w=0, id=nodeid, outcome=outcome, reports=reports.told(self._reports), usage={})
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid):
+        self._reports[nodeid], self._phase = [], "setup"
+        item = self._items.get(nodeid)
+        # pytest-xdist's workers have collected what they run; here is nothing to ask.
+        timeout_ms, teardown_ms = self._timeouts.of(item, self._settings.need_of(item)) if item else (None, None)
+        told = {"timeout_ms": timeout_ms, "teardown_ms": teardown_ms}
+        self._channel.send("start", w=0, id=nodeid[: reports.MAX_ID], **told)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self):
+        # Set up once more: a plugin runs the test again.
         if self._phase != "setup":
             self._tell("call")
 
@@ -76,4 +76,10 @@ class OneProcess:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
-        self._reports.append(report)
+        self._reports.setdefault(report.nodeid, []).append(report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid):
+        found = self._reports.pop(nodeid, [])
+        outcome, told = reports.outcome_of(found), reports.told(found)
+        self._channel.send("done", w=0, id=nodeid[: reports.MAX_ID], outcome=outcome, reports=told, usage={})

@@ -84,8 +84,19 @@ def without_shared(output):
     return re.sub(r"(-+ Captured stdout (setup|teardown) -+\n)?shared is [a-z ]+\n", "", output)
 
 
-@pytest.mark.parametrize("isolate", ISOLATIONS)
-@pytest.mark.parametrize("options", [["-q"], [], ["-v", "-rA"], ["-vv", "--tb=short"]], ids=str)
+@pytest.mark.parametrize(
+    ("isolate", "options"),
+    [
+        ("session", ["-q"]),
+        ("session", []),
+        ("session", ["-v", "-rA"]),
+        ("session", ["-vv", "--tb=short"]),
+        ("file", []),
+        (3, ["-v"]),
+        ("test", ["-q", "-rA"]),
+    ],
+    ids=str,
+)
 def test_output_and_exit_code_are_as_bare(tmp_path, isolate, options):
     write(tmp_path, EVERYTHING)
     options = ["-p", "no:cacheprovider", "-p", "no:randomly", *options]
@@ -188,8 +199,10 @@ def test_a_killed_test_is_tried_again(tmp_path):
     assert "1 failed, 2 passed" in run.output
 
 
-@pytest.mark.parametrize("isolate", ISOLATIONS)
-@pytest.mark.parametrize("option", ["-x", "--maxfail=2", "--stepwise"])
+@pytest.mark.parametrize(
+    ("isolate", "option"),
+    [("session", "-x"), ("session", "--maxfail=2"), ("session", "--stepwise"), ("file", "-x"), ("test", "--maxfail=2")],
+)
 def test_the_first_failures_end_the_session_as_bare(tmp_path, isolate, option):
     text = (
         "import pytest\n"
@@ -270,7 +283,7 @@ def test_hooks_of_results_are_heard_by_the_controller_alone(tmp_path):
 
 def test_without_capture_the_order_of_output_is_as_bare(tmp_path):
     write(tmp_path, EVERYTHING)
-    for options in (["-s"], ["-s", "-v"], ["--capture=tee-sys"], ["--setup-show"], ["-v", "-o", "log_cli=true"]):
+    for options in (["-s", "-v"], ["--capture=tee-sys"], ["--setup-show"], ["-v", "-o", "log_cli=true"]):
         options = [*options, "-p", "no:cacheprovider", "-p", "no:randomly"]
         code, output = bare(tmp_path, *options)
         run = Run(tmp_path, {}, *options, isolate="session").finish()
@@ -298,6 +311,7 @@ def test_the_cache_and_junit_are_as_bare(tmp_path):
     bare(tmp_path, "--junitxml=bare.xml", "-p", "no:cacheprovider", "-p", "no:randomly")
     Run(tmp_path, {}, "--junitxml=box.xml", "-p", "no:randomly", isolate="file").finish()
     first, second = ((tmp_path / name).read_text() for name in ("bare.xml", "box.xml"))
+
     def without_times(text):
         text = re.sub(r'(time|timestamp|hostname)="[^"]*"', "", text)
         return re.sub(r"0x[0-9a-f]+|shared is [a-z ]+", "", text)
@@ -308,7 +322,9 @@ def test_the_cache_and_junit_are_as_bare(tmp_path):
 
 
 def bare_failures(junit):
-    return len({name for name in re.findall(r'<testcase classname="([^"]+" name="[^"]+)"[^>]*><(?:failure|error)', junit)})
+    return len(
+        {name for name in re.findall(r'<testcase classname="([^"]+" name="[^"]+)"[^>]*><(?:failure|error)', junit)}
+    )
 
 
 def test_a_killed_test_is_in_the_junit_file(tmp_path):
@@ -319,18 +335,24 @@ def test_a_killed_test_is_in_the_junit_file(tmp_path):
     assert 'message="testbox: memory: peak 512.0 MiB of 512 MiB, signal 9"' in text
 
 
-@pytest.mark.parametrize("isolate", ["session", "file"])
-def test_endings_without_tests_are_as_bare(tmp_path, isolate):
+ENDINGS = {
+    "none": [[]],
+    "broken": [[], ["--continue-on-collection-errors"], ["--collect-only"]],
+    "conftest": [[]],
+}
+
+
+def test_endings_without_tests_are_as_bare(tmp_path):
     cases = {
         "none": {"test_x.py": "\n"},
         "broken": {"test_x.py": "def test_a(: pass\n", "test_y.py": "def test_b(): pass\n"},
         "conftest": {"conftest.py": "raise ValueError('no')\n", "test_x.py": "def test_a(): pass\n"},
     }
     for name, files in cases.items():
-        for options in ([], ["--continue-on-collection-errors"], ["--collect-only"]):
+        for options in ENDINGS[name]:
             write(tmp_path / name, files)
             code, output = bare(tmp_path / name, "-p", "no:cacheprovider", *options)
-            run = Run(tmp_path / name, {}, "-p", "no:cacheprovider", *options, isolate=isolate).finish()
+            run = Run(tmp_path / name, {}, "-p", "no:cacheprovider", *options, isolate="session").finish()
             assert run.exit == code
             assert normal(run.output).replace("-_/", "") == normal(output).replace("-_/", "")
 

@@ -1,0 +1,226 @@
+"""The plugin's parts that need no pytest session: batches, quotas, admission, frames, gauges."""
+
+import array
+import json
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from testbox_plugin import entry  # noqa: F401 - loads the package's modules
+from testbox_plugin.admission import Admission
+from testbox_plugin.batches import after_a_kill, make, once_more
+from testbox_plugin.channel import Channel, Lost, Stream
+from testbox_plugin.gauges import Gauges
+from testbox_plugin.reports import pack, unpack
+from testbox_plugin.settings import Need, Settings, path_pattern
+
+MIB = 1 << 20
+IDS = ["a.py::1", "a.py::2", "b.py::1", "b.py::2", "b.py::3"]
+
+
+def made(needs, **settings):
+    return make(range(len(IDS)), IDS, needs, Settings(**settings))
+
+
+def contents(batches):
+    return [batch.tests for batch in batches]
+
+
+@pytest.mark.parametrize(
+    ("isolate", "expected"),
+    [
+        ("session", [[0, 1, 2, 3, 4]]),
+        ("file", [[0, 1], [2, 3, 4]]),
+        (2, [[0, 1], [2, 3], [4]]),
+        ("test", [[0], [1], [2], [3], [4]]),
+    ],
+)
+def test_batches_follow_the_isolation(isolate, expected):
+    assert contents(made([Need(isolate)] * 5)) == expected
+
+
+@pytest.mark.parametrize("isolate", ["session", "file", 3])
+def test_tests_of_different_limits_share_no_batch(isolate):
+    needs = [Need(isolate, memory=MIB if test == 3 else None) for test in range(5)]
+    for batch in made(needs):
+        assert len({needs[test].limits for test in batch.tests}) == 1
+        assert batch.memory == (MIB if 3 in batch.tests else None)
+
+
+def test_one_test_may_be_isolated_more_than_the_others():
+    needs = [Need("test" if test == 2 else "session") for test in range(5)]
+    assert contents(made(needs)) == [[0, 1, 3, 4], [2]]
+
+
+def test_memory_of_a_batch_is_the_quotas_the_tests_or_the_files():
+    given = {"test_memory": 1, "file_memory": 2}
+    assert [b.memory for b in made([Need("test")] * 5, **given)] == [1] * 5
+    assert [b.memory for b in made([Need("file")] * 5, **given)] == [2, 2]
+    assert [b.memory for b in made([Need("session")] * 5, **given)] == [None]
+    assert [b.memory for b in made([Need("test", memory=9)] * 5, **given)] == [9] * 5
+
+
+def test_after_a_kill_a_session_goes_on_by_file_and_others_as_they_were():
+    needs, settings = [Need("session")] * 5, Settings()
+    (session,) = make(range(5), IDS, needs, settings)
+    assert contents(after_a_kill(session, [1, 2, 3], IDS, needs, settings)) == [[1], [2, 3]]
+    needs = [Need(5)] * 5
+    (five,) = make(range(5), IDS, needs, settings)
+    assert contents(after_a_kill(five, [2, 3], IDS, needs, settings)) == [[2, 3]]
+    assert after_a_kill(five, [], IDS, needs, settings) == []
+    again = once_more(1, five, IDS, needs, settings)
+    assert (again.tests, again.attempt, again.isolate) == ([1], 1, "test")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("tests/e2e/**", "tests/e2e/a/test_x.py", True),
+        ("tests/e2e/**", "tests/e2e2/test_x.py", False),
+        ("tests/e2e", "tests/e2e/test_x.py", True),
+        ("**/test_x.py", "test_x.py", True),
+        ("**/test_x.py", "a/b/test_x.py", True),
+        ("tests/*.py", "tests/a/test_x.py", False),
+        ("tests/test_[ab].py", "tests/test_b.py", True),
+        ("tests/test_[!ab].py", "tests/test_b.py", False),
+        ("test.x.py", "test_x.py", False),
+        ("tests/test_?.py", "tests/test_x.py", True),
+    ],
+)
+def test_path_patterns(pattern, path, matches):
+    assert bool(path_pattern(pattern).match(path)) == matches
+
+
+class Item:
+    def __init__(self, nodeid, *markers):
+        self.nodeid = nodeid
+        self._markers = markers
+
+    def get_closest_marker(self, name):
+        return name if name in self._markers else None
+
+
+def test_the_most_specific_quota_wins_value_by_value():
+    settings = Settings.of(
+        {
+            "isolate": "session",
+            "memory_limit": None,
+            "unknown": 1,
+            "quotas": [
+                {"kind": "node", "pattern": "tests/a.py::C", "memory": 4},
+                {"kind": "marker", "pattern": "big", "memory": 3, "isolate": "test"},
+                {"kind": "path", "pattern": "tests/**", "memory": 1, "pids": 7, "timeout_ms": 100},
+                {"kind": "path", "pattern": "tests/a.py", "memory": 2},
+            ],
+        }
+    )
+    assert settings.need_of(Item("other/a.py::f")) == Need("session")
+    assert settings.need_of(Item("tests/b.py::f")) == Need("session", 1, 7, 100)
+    assert settings.need_of(Item("tests/a.py::f")) == Need("session", 2, 7, 100)
+    assert settings.need_of(Item("tests/a.py::f", "big")) == Need("test", 3, 7, 100)
+    assert settings.need_of(Item("tests/a.py::C::f", "big")) == Need("test", 4, 7, 100)
+    assert settings.need_of(Item("tests/a.py::Csomething")) == Need("session", 2, 7, 100)
+    assert settings.unknown_markers([Item("x")], {"slow"}) == ["big"]
+    assert settings.unknown_markers([Item("x", "big")], ()) == []
+    assert settings.unknown_markers([Item("x")], {"big"}) == []
+
+
+def test_workers_begin_only_if_their_reservations_fit():
+    settings = Settings(memory_limit=100 * MIB, jobs=4)
+    needs = [Need("test", memory=size * MIB) for size in (70, 50, 20, 100, 10)]
+    batches = made(needs, memory_limit=100 * MIB)
+    admission = Admission(settings)
+    assert admission.choose(batches, []) == 0
+    assert admission.choose(batches[1:], batches[:1]) == 1
+    assert admission.choose(batches[3:4], batches[4:]) is None
+    assert admission.choose(batches[3:4], []) == 0
+    free = made([Need("file")] * 5)
+    assert admission.reservation(free[0]) == 25 * MIB
+    admission.learn(40 * MIB)
+    assert admission.reservation(free[0]) == int(40 * MIB * 1.3)
+    assert Admission(Settings(jobs=2)).choose(free[1:], free[:1]) == 0
+
+
+def test_a_big_batch_is_not_passed_over_for_ever():
+    batches = made([Need("test", memory=size * MIB) for size in (90, 20, 20, 20, 20)])
+    admission = Admission(Settings(memory_limit=100 * MIB, jobs=2))
+    chosen = [admission.choose([batches[0], batches[1]], [batches[2]]) for _ in range(12)]
+    assert chosen[0] == 1 and chosen[-1] is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {"a": (1, 2.5, "x"), "b": [True, None], "\0tuple": 3},
+        {1: "a", (2, 3): "b"},
+        ("\udc80", [((),)]),
+        float("inf"),
+    ],
+)
+def test_what_is_packed_comes_out_the_same(value):
+    assert unpack(json.loads(json.dumps(pack(value)))) == value
+
+
+def test_frames_bring_their_descriptors_in_order(tmp_path):
+    ours, theirs = socket.socketpair()
+    files = [(tmp_path / name).open("w+") for name in "abc"]
+
+    def send(order, *sent):
+        body = json.dumps(dict(order, fds=len(sent))).encode()
+        data = struct.pack("<I", len(body)) + body
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno() for file in sent]))]
+        ours.sendmsg([data[:1]], rights if sent else [])
+        ours.sendall(data[1:])
+
+    send({"t": "slot", "w": 0}, files[0], files[1])
+    send({"t": "go", "w": 0})
+    send({"t": "slot", "w": 1}, files[2])
+    channel = Channel(theirs)
+    orders = [channel.receive(1.0) for _ in range(3)]
+    assert [order["t"] for order in orders] == ["slot", "go", "slot"]
+    received = orders[0]["descriptors"] + orders[2]["descriptors"]
+    same = [os.fstat(fd).st_ino for fd in received]
+    assert same == [os.fstat(file.fileno()).st_ino for file in files]
+    assert not any(os.get_inheritable(fd) for fd in received)
+    send({"t": "slot", "w": 2})
+    ours.sendall(struct.pack("<I", 11) + b'{"fds": 1 }')
+    assert channel.receive(1.0)["w"] == 2
+    assert channel.receive(1.0) is None
+    assert "1 descriptors announced, 0 came" in channel.lost
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 8, struct.pack("<I", 4) + b"nope", struct.pack("<I", 2) + b"[]"])
+def test_frames_that_are_none_end_the_conversation(data):
+    ours, theirs = socket.socketpair()
+    ours.sendall(data)
+    with pytest.raises(Lost):
+        Stream(theirs, 1 << 20).receive()
+
+
+def test_gauges_of_either_cgroup_version(tmp_path):
+    def gauges(**texts):
+        opened = {}
+        for name, text in texts.items():
+            Path(tmp_path / name).write_text(text)
+            opened[name] = os.open(tmp_path / name, os.O_RDWR)
+        return Gauges(opened.items())
+
+    first = gauges(stat="cache 300\nrss 1000\nshmem 100\n", cpu="5000000\n", pids="2\n")
+    first.begin()
+    Path(tmp_path / "stat").write_text("cache 900\nrss 1500\nshmem 200\n")
+    Path(tmp_path / "cpu").write_text("9000000\n")
+    assert first.end() == {"growth": 600, "cache": 700, "cpu_ms": 4, "pids": 2}
+    second = gauges(stat="anon 10\nfile 50\nshmem 20\n", cpu="usage_usec 3000\nuser_usec 1\n", peak="77\n")
+    second.begin()
+    assert Path(tmp_path / "peak").read_text().startswith("0")
+    Path(tmp_path / "peak").write_text("88\n")
+    assert second.end() == {"growth": 0, "cache": 30, "cpu_ms": 0, "peak": 88}
+    nothing = Gauges([])
+    nothing.begin()
+    assert nothing.end() == {}
