@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from . import compat
 from .channel import Channel
-from .compat import forget_own_lines
 from .loop import Decision, Takeover
 from .profile import Profile
 from .settings import Settings
@@ -70,7 +70,8 @@ def pytest_configure(config):
         takeover = Takeover(_channel, _settings)
         config.pluginmanager.register(takeover, "testbox-takeover")
         config.pluginmanager.register(Decision(_channel, _settings, _profile, takeover), "testbox-decision")
-        forget_own_lines()
+        compat.forget_own_option(config)
+        compat.forget_own_lines()
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
