@@ -52,19 +52,6 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_the_plugin_is_carried() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("python/testbox_plugin");
-        let mut files: Vec<String> = fs_err::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".py"))
-            .map(|name| format!("{MODULE}/{name}"))
-            .collect();
-        files.sort();
-        assert_eq!(SOURCES.map(|(path, _)| path.to_owned()).to_vec(), files);
-    }
-
-    #[test]
     fn other_commands_and_isolated_interpreters_stay_as_they_are() {
         for typed in ["make test", "python x.py", "python -I -m pytest", "python -sE -m pytest", "uv run pytest"] {
             assert_eq!(with_plugin(&words(typed)), None, "{typed}");
