@@ -58,11 +58,18 @@ impl Rows {
     }
 
     /// The worker of this test was killed.
-    pub(crate) fn killed(&mut self, row: Option<usize>, verdict: TestVerdict, phase: &'static str, stack: &[String]) {
+    pub(crate) fn killed(
+        &mut self,
+        row: Option<usize>,
+        verdict: TestVerdict,
+        phase: &'static str,
+        stack: &[String],
+        peak_bytes: Option<u64>,
+    ) {
         let stack: Vec<String> = stack.iter().take(MAX_CALLS).cloned().map(cut).collect();
         let room = self.spend(stack.iter().map(String::len).sum());
         if let Some(row) = row.and_then(|row| self.rows.get_mut(row)) {
-            (row.verdict, row.phase) = (verdict, Some(phase));
+            (row.verdict, row.phase, row.peak_bytes) = (verdict, Some(phase), peak_bytes);
             row.stack = if room { stack } else { Vec::new() };
         }
     }
@@ -97,11 +104,17 @@ impl Rows {
             row.verdict = verdict(outcome);
             row.phase = failed_phase(&said.reports);
         }
-        row.phases_ms = ["setup", "call", "teardown"].map(|phase| time(&said.reports, phase));
+        // A second word on a test tells only what is new.
+        for (phase, ms) in ["setup", "call", "teardown"].into_iter().zip(&mut row.phases_ms) {
+            *ms = time(&said.reports, phase).unwrap_or(*ms);
+        }
         row.wall_ms = row.phases_ms.iter().fold(0, |sum, ms| sum.saturating_add(*ms));
         let usage = &said.usage;
-        (row.peak_bytes, row.growth_bytes, row.cache_bytes) = (usage.peak, usage.growth, usage.cache);
-        (row.cpu_ms, row.pids) = (usage.cpu_ms, usage.pids);
+        row.peak_bytes = usage.peak.or(row.peak_bytes);
+        row.growth_bytes = usage.growth.or(row.growth_bytes);
+        row.cache_bytes = usage.cache.or(row.cache_bytes);
+        row.cpu_ms = usage.cpu_ms.or(row.cpu_ms);
+        row.pids = usage.pids.or(row.pids);
         self.explain(index, &said.reports);
         Some((outcome, index))
     }
@@ -112,8 +125,8 @@ impl Rows {
     }
 
     /// The rows and the number of those that found no room.
-    pub(crate) fn list(&self) -> (Vec<TestRow>, u64) {
-        (self.rows.clone(), self.omitted)
+    pub(crate) fn into_list(self) -> (Vec<TestRow>, u64) {
+        (self.rows, self.omitted)
     }
 
     fn explain(&mut self, row: Option<usize>, reports: &[ReportSaid]) {
@@ -170,6 +183,7 @@ fn failed_phase(reports: &[ReportSaid]) -> Option<&'static str> {
     ["setup", "call", "teardown"].into_iter().find(|phase| *phase == failed.when)
 }
 
-fn time(reports: &[ReportSaid], phase: &str) -> u64 {
-    reports.iter().filter(|report| report.when == phase).fold(0, |sum, report| sum.saturating_add(report.ms))
+/// `None`: there is no such phase among them.
+fn time(reports: &[ReportSaid], phase: &str) -> Option<u64> {
+    reports.iter().filter(|report| report.when == phase).map(|report| report.ms).reduce(u64::saturating_add)
 }

@@ -22,6 +22,8 @@ pub struct Session {
     seen: PytestEvidence,
     rows: Rows,
     running: Vec<Running>,
+    /// The last test of each worker that got its result.
+    last: Vec<Last>,
     /// Bytes that the profiles take.
     profiles: usize,
 }
@@ -32,6 +34,14 @@ struct Running {
     /// Index of its row, if it has one.
     row: Option<usize>,
     test: RunningTest,
+}
+
+#[derive(Debug, Clone)]
+struct Last {
+    worker: u32,
+    nodeid: String,
+    row: Option<usize>,
+    outcome: TestOutcome,
 }
 
 impl Session {
@@ -73,27 +83,50 @@ impl Session {
     }
 
     /// A worker was killed or died: the test that it ran, if any, has this verdict whatever the plugin says later.
-    pub fn killed(&mut self, worker: u32, verdict: TestVerdict, stack: &[String]) {
+    /// `peak_bytes` is the highest memory that its worker had, as far as the kernel tells.
+    pub fn killed(&mut self, worker: u32, verdict: TestVerdict, stack: &[String], peak_bytes: Option<u64>) {
         if let Some(running) = self.running.iter_mut().rev().find(|running| running.worker == worker) {
             running.row = running.row.or_else(|| self.rows.spare(worker, &running.test));
-            self.rows.killed(running.row, verdict, running.test.phase, stack);
+            self.rows.killed(running.row, verdict, running.test.phase, stack, peak_bytes);
         }
     }
 
-    /// What is known now.
-    pub fn evidence(&self) -> PytestEvidence {
-        let mut seen = self.seen.clone();
-        seen.running = self.running.iter().map(|running| running.test.clone()).collect();
-        (seen.tests, seen.tests_omitted) = self.rows.list();
+    /// Everything that is known at the end.
+    pub fn into_evidence(self) -> PytestEvidence {
+        let mut seen = self.seen;
+        seen.running = self.running.into_iter().map(|running| running.test).collect();
+        (seen.tests, seen.tests_omitted) = self.rows.into_list();
         seen
     }
 
     fn done(&mut self, said: &DoneSaid, at_ms: u64) -> Option<&TestRow> {
         let id = cut(said.id.clone());
-        let row = self.take(said.w, &id).and_then(|running| running.row);
-        let (outcome, row) = self.rows.done(row, id, said, at_ms)?;
-        count(&mut self.seen.outcomes, outcome);
+        let row = match self.take(said.w, &id) {
+            Some(running) => running.row,
+            None => self.reopen(said, &id)?,
+        };
+        let (outcome, row) = self.rows.done(row, id.clone(), said, at_ms)?;
+        *number_of(&mut self.seen.outcomes, outcome) += 1;
+        self.last.retain(|last| last.worker != said.w);
+        if self.last.len() < MAX_RUNNING {
+            self.last.push(Last { worker: said.w, nodeid: id, row, outcome });
+        }
         self.rows.get(row?)
+    }
+
+    /// The row of a test that does not run. If it is its worker's last one, this is about what came after it (its worker
+    /// died): a failure takes the place of its result, and nothing else does. `None`: the word does not count.
+    fn reopen(&mut self, said: &DoneSaid, id: &str) -> Option<Option<usize>> {
+        let Some(last) = self.last.iter().find(|last| last.worker == said.w && last.nodeid == id) else {
+            return Some(None);
+        };
+        let (row, outcome) = (last.row, last.outcome);
+        if !matches!(said.outcome.as_str(), "failed" | "error") {
+            return None;
+        }
+        let number = number_of(&mut self.seen.outcomes, outcome);
+        *number = number.saturating_sub(1);
+        Some(row)
     }
 
     fn collect(&mut self, id: String) {
@@ -157,12 +190,12 @@ impl Session {
     }
 }
 
-fn count(outcomes: &mut Outcomes, outcome: TestOutcome) {
+fn number_of(outcomes: &mut Outcomes, outcome: TestOutcome) -> &mut u64 {
     match outcome {
-        TestOutcome::Passed | TestOutcome::Xpassed => outcomes.passed += 1,
-        TestOutcome::Failed => outcomes.failed += 1,
-        TestOutcome::Error => outcomes.error += 1,
-        TestOutcome::Skipped | TestOutcome::Xfailed => outcomes.skipped += 1,
+        TestOutcome::Passed | TestOutcome::Xpassed => &mut outcomes.passed,
+        TestOutcome::Failed => &mut outcomes.failed,
+        TestOutcome::Error => &mut outcomes.error,
+        TestOutcome::Skipped | TestOutcome::Xfailed => &mut outcomes.skipped,
     }
 }
 
@@ -219,7 +252,7 @@ mod tests {
         for (at_ms, frame) in (0..).zip(frames) {
             session.on(frame, at_ms);
         }
-        session.evidence()
+        session.into_evidence()
     }
 
     #[test]
@@ -249,17 +282,17 @@ mod tests {
         let mut session = Session::default();
         session.on(start_in(1, "a"), 0);
         session.on(start("b"), 1);
-        session.killed(1, TestVerdict::Memory, &["a.py:3 in grow".to_owned()]);
+        session.killed(1, TestVerdict::Memory, &["a.py:3 in grow".to_owned()], Some(9));
         let Frame::Done(mut said) = done("a", "passed") else { unreachable!() };
         said.w = 1;
         session.on(Frame::Done(said), 9);
-        let seen = session.evidence();
+        let seen = session.into_evidence();
         let row = &seen.tests[0];
         assert_eq!(
             (row.outcome, row.verdict, row.phase),
             (Some(TestOutcome::Failed), TestVerdict::Memory, Some("setup"))
         );
-        assert_eq!(row.stack, ["a.py:3 in grow"]);
+        assert_eq!((row.stack.as_slice(), row.peak_bytes), (&["a.py:3 in grow".to_owned()][..], Some(7)));
         assert_eq!(seen.outcomes, Outcomes { failed: 1, ..Outcomes::default() });
     }
 
@@ -267,14 +300,27 @@ mod tests {
     fn a_test_that_is_tried_again_keeps_the_verdict_of_both() {
         let mut session = Session::default();
         session.on(start("a"), 0);
-        session.killed(0, TestVerdict::Crashed, &[]);
+        session.killed(0, TestVerdict::Crashed, &[], None);
         session.on(Frame::Retry { w: 0, id: "a".into() }, 1);
         session.on(start("a"), 2);
         session.on(done("a", "passed"), 3);
-        let seen = session.evidence();
+        let seen = session.into_evidence();
         let [row] = &seen.tests[..] else { panic!("{:?}", seen.tests) };
         assert_eq!((row.verdict, row.killed_before.as_slice()), (TestVerdict::Passed, &[TestVerdict::Crashed][..]));
         assert_eq!(seen.outcomes, Outcomes { passed: 1, ..Outcomes::default() });
+    }
+
+    #[test]
+    fn a_word_after_the_last_one_can_only_make_it_worse() {
+        let seen = after(vec![start("a"), done("a", "passed"), done("a", "error")]);
+        let [row] = &seen.tests[..] else { panic!("{:?}", seen.tests) };
+        assert_eq!((row.outcome, row.verdict), (Some(TestOutcome::Error), TestVerdict::Failed));
+        assert_eq!(seen.outcomes, Outcomes { error: 1, ..Outcomes::default() });
+        let seen = after(vec![start("a"), done("a", "failed"), done("a", "passed")]);
+        assert_eq!(seen.tests[0].outcome, Some(TestOutcome::Failed));
+        assert_eq!((seen.tests.len(), seen.outcomes), (1, Outcomes { failed: 1, ..Outcomes::default() }));
+        let again = after(vec![start("a"), done("a", "failed"), start("a"), done("a", "passed")]);
+        assert_eq!(again.outcomes.total(), 2, "a plugin that runs it again says so");
     }
 
     #[test]

@@ -41,8 +41,8 @@ fn check(lines: &[u8]) {
     for stream in [framed(lines), lines.to_vec()] {
         let (session, frames) = heard(&stream, 4096);
         let (in_pieces, same_frames) = heard(&stream, 7);
-        let evidence = session.evidence();
-        assert_eq!(evidence, in_pieces.evidence(), "however the stream is cut");
+        let evidence = session.clone().into_evidence();
+        assert_eq!(evidence, in_pieces.into_evidence(), "however the stream is cut");
         assert_eq!(frames, same_frames);
         assert!(evidence.outcomes.total() <= frames, "a result without a word of the plugin");
         assert!((evidence.tests.len() + evidence.running.len()) as u64 <= 2 * frames);
@@ -53,15 +53,15 @@ fn check(lines: &[u8]) {
 /// Whatever the plugin says after it, a killed test has failed.
 fn a_kill_is_never_talked_away(mut session: Session, stream: &[u8]) {
     let Some(running) = session.running(0).cloned() else { return };
-    session.killed(0, TestVerdict::Memory, &[]);
-    let rows = session.evidence().tests;
+    session.killed(0, TestVerdict::Memory, &[], None);
+    let rows = session.clone().into_evidence().tests;
     let killed = rows.iter().position(|row| row.nodeid == running.nodeid && row.verdict == TestVerdict::Memory);
     let mut decoder = Decoder::default();
     decoder.feed(stream);
     while let Ok(Some(frame)) = decoder.next() {
         session.on(frame, 0);
     }
-    let Some(row) = killed.map(|index| session.evidence().tests[index].clone()) else { return };
+    let Some(row) = killed.map(|index| session.clone().into_evidence().tests[index].clone()) else { return };
     let passed = row.verdict == TestVerdict::Passed && row.killed_before.is_empty();
     assert!(!passed, "{row:?}");
 }

@@ -186,7 +186,7 @@ impl Witness {
 
     /// Everything that was said.
     pub(crate) fn into_evidence(mut self) -> Option<PytestEvidence> {
-        let mut evidence = self.session?.evidence();
+        let mut evidence = self.session?.into_evidence();
         evidence.stack = self.controller.as_mut().and_then(Stacks::take);
         Some(evidence)
     }

@@ -234,7 +234,7 @@ fn a_flood_is_taken_in_turns() {
         turns += 1;
         talk.at(0, if turns == 1 { Witness::hear } else { Witness::on_time });
     }
-    let started = talk.witness.session.as_ref().unwrap().evidence().running.len();
+    let started = talk.witness.into_evidence().unwrap().running.len();
     assert_eq!(started, 500, "after {turns} turns");
 }
 

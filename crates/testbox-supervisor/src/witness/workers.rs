@@ -152,7 +152,7 @@ impl Workers {
             ..Case::default()
         };
         let stack = worker.stacks.take().map(|dump| dump.calls).unwrap_or_default();
-        stage.killed(w, TestVerdict::Memory, &wounded(&case), stack);
+        stage.killed(w, (TestVerdict::Memory, wounded(&case)), stack, case.counted.peak_bytes);
     }
 
     /// A worker was reaped.
@@ -344,18 +344,19 @@ impl Workers {
 
 impl Stage<'_, '_> {
     /// The test that a worker runs was killed; if it runs none, the user must know nevertheless.
-    fn killed(&mut self, w: u32, verdict: TestVerdict, summary: &str, stack: Vec<String>) {
+    fn killed(&mut self, w: u32, why: (TestVerdict, String), stack: Vec<String>, peak_bytes: Option<u64>) {
+        let (verdict, summary) = why;
         let Some(test) = self.session.running(w).cloned() else {
             let text = format!("worker {w}, which ran no test, {summary} ({})", verdict.word());
             self.effects.push(Effect::Warn(text));
             return;
         };
-        self.session.killed(w, verdict, &stack);
+        self.session.killed(w, verdict, &stack, peak_bytes);
         self.effects.push(Effect::Tell(RunEvent::TestKilled {
             nodeid: test.nodeid,
             phase: test.phase,
             verdict,
-            summary: summary.to_owned(),
+            summary,
             stack,
             at_ms: self.scene.at_ms,
         }));
@@ -407,8 +408,8 @@ fn explain(stage: &mut Stage<'_, '_>, w: u32, mut worker: Worker) -> Done {
     let (kind, summary) = diagnosis.clone().map_or(("none", String::new()), |(verdict, text)| (verdict.word(), text));
     let order = Order::Diagnosis { w, kind, summary, stack: stack.clone(), left: end.left };
     let sent = stage.channel.send(&order, Vec::new());
-    if let Some((verdict, summary)) = diagnosis {
-        stage.killed(w, verdict, &summary, stack);
+    if let Some(why) = diagnosis {
+        stage.killed(w, why, stack, case.counted.peak_bytes);
     } else if end.counted.oom_kills > worker.told_oom_kills {
         let text = format!("the kernel killed a process of worker {w} for memory while no test was running in it");
         stage.effects.push(Effect::Warn(text));
