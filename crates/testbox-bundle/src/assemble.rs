@@ -54,7 +54,7 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
             argv: plugin.map_or_else(|| plan.command.clone(), |plugin| plugin.argv),
             env,
             cwd: project.cwd.clone(),
-            tty: plan.terminal.tty,
+            tty: plan.terminal.tty.value,
             terminal_size: None,
         },
         identity,

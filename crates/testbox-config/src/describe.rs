@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use testbox_model::{Bytes, Origin, Quota, QuotaOf, RunPlan, SeccompChoice, Setting};
 
+use crate::element::verbosity_word;
+
 /// One line of the table: key, value, origin.
 type Row = (&'static str, String, String);
 
@@ -110,8 +112,21 @@ fn rest(plan: &RunPlan) -> Vec<Row> {
     let degraded: Vec<_> = plan.allow_degraded.value.iter().collect();
     let mut rows = vec![row("net", &plan.net), row("seccomp", &with(&plan.seccomp, seccomp))];
     rows.extend(list("allow-degraded", &with(&plan.allow_degraded, degraded), ToString::to_string));
-    rows.push(row("report-dir", &with(&plan.reports.dir, plan.reports.dir.value.display())));
+    rows.extend(appearance(plan));
     rows
+}
+
+fn appearance(plan: &RunPlan) -> Vec<Row> {
+    let (reports, terminal) = (&plan.reports, &plan.terminal);
+    let json = if reports.json_to_stdout.value { "-" } else { "none" };
+    vec![
+        row("report-dir", &with(&reports.dir, reports.dir.value.display())),
+        row("json", &with(&reports.json_to_stdout, json)),
+        row("verbosity", &with(&terminal.verbosity, verbosity_word(terminal.verbosity.value))),
+        row("no-color", &with(&terminal.color, !terminal.color.value)),
+        row("tty", &terminal.tty),
+        row("raw-output", &terminal.raw_output),
+    ]
 }
 
 fn row<T: Display>(key: &'static str, setting: &Setting<T>) -> Row {

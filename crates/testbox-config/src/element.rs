@@ -41,7 +41,7 @@ pub(crate) use isolation::meets;
 pub(crate) use profiles::{resolve_seccomp as seccomp, unknown};
 pub(crate) use quotas::{of_key as quota_of_key, of_marker as quota_of_marker};
 pub(crate) use reports::resolve as reports;
-pub(crate) use terminal::resolve as terminal;
+pub(crate) use terminal::{resolve as terminal, verbosity_word};
 pub(crate) use testing::resolve as testing;
 pub(crate) use times::resolve as times;
 pub(crate) use view::resolve as view;

@@ -180,20 +180,20 @@ pub struct Reports {
     #[serde(serialize_with = "lossy_setting")]
     pub dir: Setting<PathBuf>,
     /// `--json -`: the JSON report goes to stdout as well, and the command's output to stderr.
-    pub json_to_stdout: bool,
+    pub json_to_stdout: Setting<bool>,
 }
 
 /// How the run appears on the terminal.
 #[derive(Debug, Clone, Serialize)]
 pub struct Terminal {
     /// -1 quiet (no header; a verdict only if not passed), 0 normal, 1 and more: more detail.
-    pub verbosity: i8,
+    pub verbosity: Setting<i8>,
     /// Colours may be used if the stream is a terminal.
-    pub color: bool,
+    pub color: Setting<bool>,
     /// The command gets a terminal of its own.
-    pub tty: bool,
+    pub tty: Setting<bool>,
     /// The command's output is passed on byte by byte, without the filter of control sequences.
-    pub raw_output: bool,
+    pub raw_output: Setting<bool>,
 }
 
 impl<T> Setting<T> {

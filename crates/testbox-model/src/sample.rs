@@ -32,8 +32,8 @@ pub fn plan() -> RunPlan {
         net: set(Net::None),
         seccomp: set(SeccompChoice::Builtin("default".to_owned())),
         allow_degraded: set(BTreeSet::new()),
-        reports: Reports { dir: set("/home/ada/project/.testbox/last".into()), json_to_stdout: false },
-        terminal: Terminal { verbosity: 0, color: false, tty: false, raw_output: false },
+        reports: Reports { dir: set("/home/ada/project/.testbox/last".into()), json_to_stdout: set(false) },
+        terminal: Terminal { verbosity: set(0), color: set(false), tty: set(false), raw_output: set(false) },
     }
 }
 

@@ -53,9 +53,9 @@ fn project_owner(plan: &RunPlan, host: &Host) -> Result<Option<(u32, u32)>, Box<
 
 fn describe(mut plan: RunPlan) -> Outcome {
     testbox_config::count_quota_files(&mut plan);
-    let mut terminal = print::terminal(plan.terminal.color, plan.terminal.verbosity);
+    let mut terminal = print::terminal(plan.terminal.color.value, plan.terminal.verbosity.value);
     notes::of_plan(&plan).into_iter().for_each(|text| terminal.on(&RunEvent::Warning { text }));
-    if plan.reports.json_to_stdout {
+    if plan.reports.json_to_stdout.value {
         let text = serde_json::to_string_pretty(&plan).map_err(|error| fault::of(&error, None))?;
         return print::text(&format!("{text}\n"));
     }
@@ -65,7 +65,7 @@ fn describe(mut plan: RunPlan) -> Outcome {
 /// The terminal's modes before the run, if the command gets a terminal of its own.
 fn saved_terminal(plan: &RunPlan) -> Result<Option<SavedTerminal>, Box<Fault>> {
     let stdin = std::io::stdin();
-    (plan.terminal.tty && stdin.is_terminal()).then(|| SavedTerminal::of(stdin.as_fd()).or_fault()).transpose()
+    (plan.terminal.tty.value && stdin.is_terminal()).then(|| SavedTerminal::of(stdin.as_fd()).or_fault()).transpose()
 }
 
 /// Rows and columns of the user's terminal, so that the command never sees another size.
@@ -97,7 +97,7 @@ struct Ended {
 impl Run<'_> {
     fn go(self, mut reports: ReportDir) -> Outcome {
         let plan = self.plan;
-        let mut terminal = print::terminal(plan.terminal.color, plan.terminal.verbosity);
+        let mut terminal = print::terminal(plan.terminal.color.value, plan.terminal.verbosity.value);
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let ended = self.box_and_watch(&mut reports, &mut terminal)?;
         let mut warnings = ended.outcome.warnings;
@@ -159,7 +159,7 @@ impl Run<'_> {
             bundle: self.bundle,
             group: &boxed.group,
             box_id: &boxed.id,
-            merge_output: self.plan.reports.json_to_stdout || output::same_file(),
+            merge_output: self.plan.reports.json_to_stdout.value || output::same_file(),
             stdin: !std::io::stdin().is_terminal(),
             nproc_limit: boxed.nproc_limit,
             cancel: signals.as_fd(),
@@ -177,9 +177,9 @@ impl Run<'_> {
     ) -> Result<Supervised, Box<Fault>> {
         let plan = self.plan;
         let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let out = if plan.reports.json_to_stdout { stderr.as_fd() } else { stdout.as_fd() };
-        let filters = Filters::new(plan.terminal.raw_output);
-        let notices = Notices::new(print::style(plan.terminal.color, plan.terminal.verbosity));
+        let out = if plan.reports.json_to_stdout.value { stderr.as_fd() } else { stdout.as_fd() };
+        let filters = Filters::new(plan.terminal.raw_output.value);
+        let notices = Notices::new(print::style(plan.terminal.color.value, plan.terminal.verbosity.value));
         let tmpfs = running.bounded.iter().map(|(_, fd)| fd.try_clone()).collect::<std::io::Result<_>>();
         let tmpfs = tmpfs.map_err(|error| fault::of(&error, None))?;
         let meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
@@ -240,7 +240,7 @@ fn report(record: &RunRecord, verdict: &Verdict, written: Result<(), ReportError
     let json = || testbox_report::json_text(record, verdict).map_err(|error| fault::of(&error, None));
     let path = shown(&plan.project, &plan.reports.dir.value);
     terminal.verdict(record, verdict, written.is_ok().then_some(path.as_path()));
-    if plan.reports.json_to_stdout || written.is_err() {
+    if plan.reports.json_to_stdout.value || written.is_err() {
         print::text(&json()?)?;
     }
     match written {

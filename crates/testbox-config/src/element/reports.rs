@@ -44,5 +44,5 @@ pub(crate) fn resolve(layer: &Layer, project: &Project) -> Result<Reports, Confi
         });
     }
     let json = given("json", &layer.json)?;
-    Ok(Reports { dir: dir.resolved(path.clone()), json_to_stdout: json.value().0.is_some() })
+    Ok(Reports { dir: dir.resolved(path.clone()), json_to_stdout: json.resolved(json.value().0.is_some()) })
 }

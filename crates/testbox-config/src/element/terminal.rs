@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::str::FromStr;
 
-use testbox_model::{Terminal, UnitError};
+use testbox_model::{Origin, Setting, Terminal, UnitError};
 
 use crate::place::given;
+use crate::slot::One;
 use crate::typed::wrong;
-use crate::{ConfigError, Layer};
+use crate::{ConfigError, Layer, Switch};
 
 /// How much testbox says: -1 quiet, 0 normal, 1 verbose, 2 debug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +33,30 @@ impl FromStr for Verbosity {
 
 /// How the run appears; `environment` is asked for `NO_COLOR` (<https://no-color.org>).
 pub(crate) fn resolve(layer: &Layer, environment: &[(OsString, OsString)]) -> Result<Terminal, ConfigError> {
-    let no_color = environment.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+    let verbosity = given("verbosity", &layer.verbosity)?;
     Ok(Terminal {
-        verbosity: given("verbosity", &layer.verbosity)?.value().0,
-        color: !no_color && !given("no-color", &layer.no_color)?.value().0,
-        tty: given("tty", &layer.tty)?.value().0,
-        raw_output: given("raw-output", &layer.raw_output)?.value().0,
+        verbosity: verbosity.resolved(verbosity.value().0),
+        color: color(layer, environment)?,
+        tty: switch("tty", &layer.tty)?,
+        raw_output: switch("raw-output", &layer.raw_output)?,
     })
+}
+
+fn color(layer: &Layer, environment: &[(OsString, OsString)]) -> Result<Setting<bool>, ConfigError> {
+    let Setting { value: no_color, origin } = switch("no-color", &layer.no_color)?;
+    let asked = environment.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+    Ok(match asked && !no_color {
+        true => Setting::new(false, Origin::Environment("NO_COLOR".to_owned())),
+        false => Setting::new(!no_color, origin),
+    })
+}
+
+fn switch(key: &'static str, slot: &One<Switch>) -> Result<Setting<bool>, ConfigError> {
+    let switch = given(key, slot)?;
+    Ok(switch.resolved(switch.value().0))
+}
+
+/// The word for a level; what is beyond the loudest word is as loud.
+pub(crate) fn verbosity_word(level: i8) -> &'static str {
+    WORDS.into_iter().rev().find(|(_, least)| level >= *least).map_or(WORDS[0].0, |(word, _)| word)
 }

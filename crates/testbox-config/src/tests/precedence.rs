@@ -103,9 +103,31 @@ fn walls_opened_by_the_project_file_are_noted() {
 
 #[test]
 fn no_color_is_heard() {
-    assert!(!Case::new().variable("NO_COLOR", "1").plan().terminal.color);
-    assert!(Case::new().variable("NO_COLOR", "").plan().terminal.color);
-    assert!(!Case::new().flag("no-color", "true").plan().terminal.color);
+    let color = |case: Case| {
+        let color = case.plan().terminal.color;
+        (color.value, color.origin.to_string())
+    };
+    assert_eq!(color(Case::new().variable("NO_COLOR", "1")), (false, "environment NO_COLOR".to_owned()));
+    assert_eq!(color(Case::new().variable("NO_COLOR", "")), (true, "policy default".to_owned()));
+    assert_eq!(color(Case::new().flag("no-color", "true")), (false, "flag --no-color".to_owned()));
+}
+
+#[test]
+fn the_terminal_s_settings_know_their_origins() {
+    let case = Case::new().flag("json", "-").flag("tty", "true").variable("TESTBOX_VERBOSITY", "quiet");
+    let plan = case.plan();
+    assert_eq!(plan.reports.json_to_stdout.origin.to_string(), "flag --json");
+    let text = describe(&plan);
+    for words in [
+        ["json", "-", "(flag --json)"],
+        ["tty", "true", "(flag --tty)"],
+        ["verbosity", "quiet", "(environment TESTBOX_VERBOSITY)"],
+        ["no-color", "false", "(policy default)"],
+        ["raw-output", "false", "(policy default)"],
+    ] {
+        let expected = |line: &str| line.split("  ").map(str::trim).filter(|word| !word.is_empty()).eq(words);
+        assert!(text.lines().any(expected), "{words:?} in {text}");
+    }
 }
 
 #[test]
