@@ -41,7 +41,8 @@ pub(super) struct ViewOptions {
 
     /// Run a pytest command untouched, without testbox's plugin
     ///
-    /// The plugin tells what pytest is doing, so that a killed run names test, phase and line.
+    /// The plugin runs the tests in workers (--isolate) and tells what pytest is doing, so that whatever was killed has
+    /// test, phase and line.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     no_plugin: Option<Typed<Switch>>,
 
