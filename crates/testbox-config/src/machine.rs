@@ -17,6 +17,8 @@ pub struct Machine {
     pub swap_total_bytes: u64,
     /// CPUs that are online.
     pub cpus: u32,
+    /// CPUs that testbox, and what it starts, may run on (`taskset`, a container's cpuset); at most those online.
+    pub usable_cpus: u32,
     /// Open files that a process may have: the hard limit of testbox itself.
     pub nofile_max: u64,
     /// Processes and threads that the kernel can number.
@@ -39,7 +41,8 @@ impl Machine {
             memory_total_bytes: total,
             memory_available_bytes: meminfo.kib("MemAvailable:")?.min(total),
             swap_total_bytes: meminfo.kib("SwapTotal:")?,
-            cpus: Report::read(root, "sys/devices/system/cpu/online")?.cpus()?,
+            cpus: Report::read(root, "sys/devices/system/cpu/online")?.online()?,
+            usable_cpus: Report::read(root, "proc/self/status")?.allowed_cpus()?,
             nofile_max: Report::read(root, "proc/self/limits")?.hard_nofile()?,
             pids_max: Report::read(root, "proc/sys/kernel/pid_max")?.number()?,
         })
@@ -65,14 +68,15 @@ impl Report {
         number.map(|kib| kib.saturating_mul(1024)).ok_or_else(|| self.lacks(key))
     }
 
-    /// The CPUs of a list like `0-3,8`.
-    fn cpus(&self) -> Result<u32, ConfigError> {
-        let count = |range: &str| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            Some(last.parse::<u32>().ok()?.checked_sub(first.parse().ok()?)?.saturating_add(1))
-        };
-        let counts: Option<Vec<u32>> = self.text.trim().split(',').map(count).collect();
-        counts.map(|counts| counts.iter().sum()).ok_or_else(|| self.lacks("a list of CPUs"))
+    fn online(&self) -> Result<u32, ConfigError> {
+        cpus(&self.text).ok_or_else(|| self.lacks("a list of CPUs"))
+    }
+
+    /// The CPUs of the line `Cpus_allowed_list:  0-3,8`.
+    fn allowed_cpus(&self) -> Result<u32, ConfigError> {
+        const KEY: &str = "Cpus_allowed_list:";
+        let line = self.text.lines().find_map(|line| line.strip_prefix(KEY));
+        line.and_then(cpus).ok_or_else(|| self.lacks(KEY))
     }
 
     /// The hard limit in the line `Max open files  1024  4096  files`.
@@ -92,6 +96,15 @@ impl Report {
     }
 }
 
+/// How many CPUs a list like `0-3,8` has.
+fn cpus(list: &str) -> Option<u32> {
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<u32>().ok()?.checked_sub(first.parse().ok()?)?.saturating_add(1))
+    };
+    list.trim().split(',').map(count).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +114,7 @@ mod tests {
         for (path, text) in [
             ("proc/meminfo", meminfo),
             ("sys/devices/system/cpu/online", "0-3,8\n"),
+            ("proc/self/status", "Name:\ttestbox\nCpus_allowed:\t7\nCpus_allowed_list:\t0-2\nThreads:\t1\n"),
             ("proc/self/limits", "Max open files            1024                 524288               files\n"),
             ("proc/sys/kernel/pid_max", "4194304\n"),
         ] {
@@ -121,6 +135,7 @@ mod tests {
             memory_available_bytes: 6 << 30,
             swap_total_bytes: 1 << 20,
             cpus: 5,
+            usable_cpus: 3,
             nofile_max: 524_288,
             pids_max: 4_194_304,
         };
@@ -143,6 +158,10 @@ mod tests {
     #[test]
     fn reads_this_machine() {
         let machine = Machine::read(Path::new("/"), None).unwrap();
-        assert!(machine.cpus >= 1 && machine.memory_available_bytes <= machine.memory_total_bytes);
+        assert!(
+            machine.usable_cpus >= 1
+                && machine.usable_cpus <= machine.cpus
+                && machine.memory_available_bytes <= machine.memory_total_bytes
+        );
     }
 }

@@ -21,6 +21,7 @@ fn request(project: &Path) -> Request {
             memory_available_bytes: 8 * GIB,
             swap_total_bytes: 2 * GIB,
             cpus: 4,
+            usable_cpus: 4,
             nofile_max: 65536,
             pids_max: 32768,
         },

@@ -43,10 +43,10 @@ fn jobs(room: &Room<'_>) -> Result<Setting<u32>, ConfigError> {
 
 /// A worker for each CPU that the box may keep busy.
 fn derived_jobs(room: &Room<'_>) -> Setting<u32> {
-    let online = room.machine.cpus;
+    let usable = room.machine.usable_cpus;
     let (cpus, how) = match room.limits.cpus.value {
-        Some(cpus) => (cpus as u32, format!("{cpus} of {online} CPUs")),
-        None => (online, format!("{online} CPUs")),
+        Some(cpus) if cpus < f64::from(usable) => (cpus as u32, format!("{cpus} of {usable} CPUs")),
+        _ => (usable, format!("{usable} CPU{}", if usable == 1 { "" } else { "s" })),
     };
     Setting::new(cpus.clamp(1, JOBS.most as u32), Origin::Machine(how))
 }

@@ -106,7 +106,8 @@ fn auto_jobs_are_the_cpus_of_the_box() {
     assert_eq!(jobs("all", MACHINE), (4, "machine: 4 CPUs".to_owned()));
     assert_eq!(jobs("2.5", MACHINE), (2, "machine: 2.5 of 4 CPUs".to_owned()));
     assert_eq!(jobs("0.5", MACHINE).0, 1);
-    assert_eq!(jobs("all", Machine { cpus: 512, ..MACHINE }).0, 64);
+    assert_eq!(jobs("4", Machine { usable_cpus: 3, ..MACHINE }), (3, "machine: 3 CPUs".to_owned()));
+    assert_eq!(jobs("all", Machine { cpus: 512, usable_cpus: 512, ..MACHINE }).0, 64);
 }
 
 #[test]
