@@ -221,7 +221,9 @@ fn clone_bind(mount: &BoxMount, shift: Option<BorrowedFd<'_>>) -> Result<Option<
         open_tree(CWD, path, clone_flags(recursive)).at(SetupStep::Mounts, || format!("bind {}", path.display()))?;
     let read_only = if read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
     let set = read_only | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
-    sys::mount_setattr(&tree, true, MountAttributes { set, ..MountAttributes::default() })
+    // Where systemd rules, mounts are shared: what the host mounts later below this one must not come into the box.
+    let attributes = MountAttributes { set, propagation: libc::MS_PRIVATE, ..MountAttributes::default() };
+    sys::mount_setattr(&tree, true, attributes)
         .at(SetupStep::Mounts, || format!("restrict the bind of {}", path.display()))?;
     if let (true, Some(idmap)) = (shifted, shift) {
         let attributes = MountAttributes { idmap: Some(idmap), ..MountAttributes::default() };
