@@ -1,11 +1,11 @@
 """Tells testbox what pytest is doing, and runs tests in workers that testbox can limit, kill and diagnose one by one.
 
-testbox puts the folder of this package on PYTHONPATH and adds `-p testbox_plugin` to the command; the user's venv is not
-touched. It speaks over one inherited socket, whose number is in TESTBOX_CHANNEL. It does nothing at all without the
-socket: in pytest-xdist's workers, in nested runs and outside of a box.
+testbox puts the folder of this package on PYTHONPATH and adds `-p testbox_plugin` to the command; the user's venv is
+not touched. It speaks over one inherited socket, whose number is in TESTBOX_CHANNEL. It does nothing at all without
+the socket: in pytest-xdist's workers, in nested runs and outside of a box.
 
-Plain Python 3.8 and later, pytest 7 to 9. Its modules are no code of the project under test: they are loaded under names
-like `<testbox>/worker.py`, so that tracebacks and coverage leave them out. PYTEST_DONT_REWRITE
+Plain Python 3.8 and later, pytest 7 to 9. Its modules are no code of the project under test: they are loaded under
+names like `<testbox>/worker.py`, so that tracebacks and coverage leave them out. PYTEST_DONT_REWRITE
 """
 
 import importlib.machinery

@@ -167,9 +167,7 @@ class Measured:
         current = cls.running()
         if current is None or path is None:
             return lambda: None
-        import coverage
-
-        current._data = coverage.CoverageData(basename=path)
+        current._data = sys.modules["coverage"].CoverageData(basename=path)
         current._collector.use_data(current._data, current._collector.static_context)
 
         def write():
@@ -183,13 +181,11 @@ class Measured:
         current = self.running()
         broken = []
         for path in [path for path in self._files if current is not None and os.path.exists(path)]:
-            import coverage
-
-            data = coverage.CoverageData(basename=path)
+            data = sys.modules["coverage"].CoverageData(basename=path)
             try:
                 data.read()
                 current.get_data().update(data)
-            except Exception as error:  # sqlite3's and coverage's own
+            except Exception as error:  # noqa: BLE001 - sqlite3's and coverage's own
                 broken.append(f"{os.path.basename(path)}: {error}")
             finally:
                 data.close()

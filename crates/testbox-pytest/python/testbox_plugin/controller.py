@@ -1,10 +1,11 @@
-"""The controller: collects once, runs no test itself. It forks workers, tells pytest's hooks what they report, and goes
-on with the rest when one was killed.
+"""The controller: collects once, runs no test itself. It forks workers, tells pytest's hooks what they report, and
+goes on with the rest when one was killed.
 
-One loop waits for testbox's orders, for workers' frames and for their ends. A worker's way: `want` a slot, fork, `joined`,
-`go`, its tests, its end, `ended`, testbox's `diagnosis`.
+One loop waits for testbox's orders, for workers' frames and for their ends. A worker's way: `want` a slot, fork,
+`joined`, `go`, its tests, its end, `ended`, testbox's `diagnosis`.
 """
 
+import contextlib
 import gc
 import os
 import selectors
@@ -218,11 +219,9 @@ class Controller:
         self._answer(worker, word)
 
     def _answer(self, worker, message):
-        try:
+        # If it is dead, its end is seen in its own time.
+        with contextlib.suppress(Lost):
             worker.link.send(message)
-        except Lost:
-            # It is dead; its end is seen in its own time.
-            pass
 
     # Stopping
 

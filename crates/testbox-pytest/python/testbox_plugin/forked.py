@@ -69,7 +69,7 @@ class Forked:
         """Starts the process; in it, this never returns. `close_private` closes what no worker may have."""
         self.slot = slot
         ours, theirs = socket.socketpair()
-        self._files = {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}
+        self._files = {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}  # noqa: SIM115
         state = random.getstate()
         with warnings.catch_warnings():
             # Python 3.12 warns of threads at a fork; testbox tells of them itself, by name.

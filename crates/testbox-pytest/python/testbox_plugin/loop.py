@@ -84,7 +84,7 @@ class Decision:
     def _warn(self, session):
         """What a fork does not copy, and what is probably misspelt."""
         told = [
-            f"`{thread.name}` of {getattr(getattr(thread, '_target', thread), '__module__', '?')} in {file or 'a conftest'}"
+            f"`{thread.name}` of {_module_of(thread)} in {file or 'a conftest'}"
             for thread, file in self._profile.threads
             if thread.is_alive()
         ]
@@ -95,10 +95,15 @@ class Decision:
         if told:
             self._channel.send(
                 "note",
-                text=f"threads began during the collection: {', '.join(told[:MAX_THREADS])}; forked workers do not have "
+                text=f"threads began during the collection: {', '.join(told[:MAX_THREADS])}; workers do not have "
                 "them, and a lock that one of them holds stays locked there: start them in a fixture",
             )
         registered = compat.registered_markers(session.config)
         for name in self._settings.unknown_markers(session.items, registered):
             text = "the quota for marker `%s` holds for no test: no collected test has it, and it is not registered"
             self._channel.send("note", text=text % name)
+
+
+def _module_of(thread):
+    """Where the function is from that a thread runs."""
+    return getattr(getattr(thread, "_target", None) or thread, "__module__", "?")

@@ -29,7 +29,7 @@ def task_count():
 
 
 def native_threads():
-    """Threads of this process that Python does not know. OpenBLAS' are left out: it ends and restarts them at a fork."""
+    """Threads of this process that Python does not know; without OpenBLAS', which ends and restarts them at a fork."""
     tasks = task_count()
     if tasks == 1:
         return 0

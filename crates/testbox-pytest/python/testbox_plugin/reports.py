@@ -165,7 +165,7 @@ def of_kill(item, when, summary, stack, sections, seconds):
     return pytest.TestReport(
         nodeid=item.nodeid,
         location=item.location,
-        keywords={name: 1 for name in item.keywords},
+        keywords=dict.fromkeys(item.keywords, 1),
         outcome="failed",
         longrepr=Diagnosis(summary, stack, (path, line)),
         when=when,
@@ -180,7 +180,7 @@ def of_unseen_teardown(item):
     return pytest.TestReport(
         nodeid=item.nodeid,
         location=item.location,
-        keywords={name: 1 for name in item.keywords},
+        keywords=dict.fromkeys(item.keywords, 1),
         outcome="passed",
         longrepr=None,
         when="teardown",

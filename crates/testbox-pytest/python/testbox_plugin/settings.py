@@ -93,7 +93,7 @@ class Settings:
 
 @functools.lru_cache(maxsize=None)
 def path_pattern(pattern):
-    """A glob on paths below the root: `*` and `?` stay within one name, `**` does not; a folder's name means all in it."""
+    """A glob on paths below the root: `*` and `?` stay within a name, `**` does not; a folder means all in it."""
     wild = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     text = ""
     for token in re.findall(r"\*\*/|\*\*|\[!?[^]]+\]|.", pattern, re.DOTALL):

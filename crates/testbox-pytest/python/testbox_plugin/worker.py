@@ -1,9 +1,10 @@
-"""A worker: forked from the controller, in a cgroup of its own, runs one batch and ships what happens to the controller.
+"""A worker: forked from the controller, in a cgroup of its own, runs one batch and ships what happens to it.
 
 It holds no end of testbox's socket. Nothing in here returns to the controller's code: a worker ends by `os._exit`.
 """
 
 import atexit
+import contextlib
 import faulthandler
 import os
 import random
@@ -46,7 +47,7 @@ def serve(session, tests, link, slot, files, coverage_file, random_state):
     except Lost:
         # The controller is gone: there is nobody to work for.
         pass
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it was, the controller must hear of it
         link.send({"k": "broken", "text": traceback.format_exc()[-reports.MAX_TEXT :]})
     finally:
         os._exit(status)
@@ -99,11 +100,9 @@ def _run_exit_handlers():
         exit_multiprocessing()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        try:
+        # A test may have closed or replaced it.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
             stream.flush()
-        except (AttributeError, OSError, ValueError):
-            # A test has closed or replaced it.
-            pass
 
 
 class Shipper:

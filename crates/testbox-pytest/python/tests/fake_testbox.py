@@ -1,4 +1,4 @@
-"""Plays testbox: starts a real pytest with the plugin in a subprocess, and answers its frames as the supervisor would."""
+"""Plays testbox: starts a real pytest with the plugin, and answers its frames as the supervisor would."""
 
 import array
 import contextlib
@@ -40,9 +40,8 @@ class Run:
         )
         theirs.close()
         self.frames = []
-        self.joined = tempfile.TemporaryFile()
+        self.joined = tempfile.TemporaryFile()  # noqa: SIM115
         self._settings = dict({"isolate": "none", "jobs": 1, "max_kills": 10, "retry_killed": 0}, **settings)
-        self._left = settings.pop("left", {})
         self._leave_after = leave_after
         self._socket = ours
         self._heard = threading.Condition()

@@ -39,7 +39,8 @@ CASES = {
     ),
     "asyncio": (
         {
-            "test_a.py": "import asyncio, pytest\n@pytest.fixture\nasync def v():\n    await asyncio.sleep(0)\n    yield 4\n"
+            "test_a.py": "import asyncio, pytest\n@pytest.fixture\nasync def v():\n    await asyncio.sleep(0)\n"
+            "    yield 4\n"
             "async def test_a(v):\n    await asyncio.sleep(0)\n    assert v == 4\n"
         },
         ["--asyncio-mode=auto"],

@@ -275,7 +275,7 @@ def test_hooks_of_results_are_heard_by_the_controller_alone(tmp_path):
         "test_x.py": "import warnings\ndef test_a(): warnings.warn('x')\n",
     }
     run = Run(tmp_path, files, "-s", isolate="session").finish()
-    said = [line for line in re.findall("(?:START|MAKE|REPORT|FINISH|WARNING) .*", run.output)]
+    said = list(re.findall("(?:START|MAKE|REPORT|FINISH|WARNING) .*", run.output))
     lines = ["START True", "MAKE False", "REPORT setup True", "MAKE False", "REPORT call True"]
     lines += ["MAKE False", "REPORT teardown True", "FINISH True", "WARNING True"]
     assert said == lines, run.output
@@ -322,9 +322,7 @@ def test_the_cache_and_junit_are_as_bare(tmp_path):
 
 
 def bare_failures(junit):
-    return len(
-        {name for name in re.findall(r'<testcase classname="([^"]+" name="[^"]+)"[^>]*><(?:failure|error)', junit)}
-    )
+    return len(set(re.findall(r'<testcase classname="([^"]+" name="[^"]+)"[^>]*><(?:failure|error)', junit)))
 
 
 def test_a_killed_test_is_in_the_junit_file(tmp_path):
@@ -462,3 +460,104 @@ def test_a_debugger_needs_one_process_and_says_so(tmp_path, options):
         assert "debugger" in run.of("note")[0]["text"]
         assert run.of("workers")[0]["mode"] == "none"
         assert not run.of("want")
+
+
+def test_quotas_reach_testbox(tmp_path):
+    files = {
+        "test_a.py": "import pytest\ndef test_a(): pass\n@pytest.mark.big\ndef test_big(): pass\ndef test_z(): pass\n",
+        "test_b.py": "def test_b(): pass\n",
+        "pytest.ini": "[pytest]\nmarkers = big: heavy\n",
+    }
+    quotas = [
+        {"kind": "marker", "pattern": "big", "memory": 1 << 30, "timeout_ms": 900, "isolate": "test"},
+        {"kind": "marker", "pattern": "bgi", "memory": 1},
+        {"kind": "path", "pattern": "test_b.py", "pids": 5},
+    ]
+    run = Run(tmp_path, files, "-p", "no:randomly", isolate="session", quotas=quotas).finish()
+    assert run.exit == 0
+    wanted = [(frame["memory"], frame["pids"]) for frame in run.of("want")]
+    assert wanted == [(None, None), (1 << 30, None), (None, 5)]
+    assert [frame["timeout_ms"] for frame in run.of("start")] == [None, None, 900, None]
+    (note,) = run.of("note")
+    assert "`bgi`" in note["text"]
+
+
+def test_threads_of_the_collection_are_named(tmp_path):
+    text = (
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(5,), daemon=True, name='early').start()\n"
+        "def test_a(): assert threading.active_count() == 1\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session").finish()
+    assert run.exit == 0, run.output
+    assert "`early` of time in test_x.py" in run.of("note")[0]["text"]
+
+
+def test_the_collection_is_profiled(tmp_path):
+    files = {
+        "conftest.py": "import heavy\n",
+        "heavy.py": "import below, time\nblock = bytearray(b'x') * (20 << 20)\n",
+        "below.py": "import time; time.sleep(0.15)\n",
+        "test_x.py": "import builtins\nblock = bytearray(b'x') * (16 << 20)\ndef test_a(): pass\n"
+        "def test_restored(): assert type(__import__).__name__ == 'builtin_function_or_method'\n",
+    }
+    run = Run(tmp_path, files, isolate="session").finish()
+    assert run.exit == 0, run.output
+    assert [frame["id"] for frame in run.of("collect")] == ["conftest.py", "test_x.py"]
+    below, heavy = run.of("import")
+    assert (below["module"], heavy["module"]) == ("below", "heavy")
+    assert below["wall_ms"] >= 150 and heavy["growth"] >= 19 << 20
+    assert run.of("profile")[0]["growth"] >= 15 << 20
+
+
+def test_nested_sessions_are_bare(tmp_path):
+    text = (
+        "pytest_plugins = ['pytester']\n"
+        "def test_in_process(pytester):\n"
+        "    pytester.makepyfile('import os\\ndef test_in(): assert os.getpid() == %d' % __import__('os').getpid())\n"
+        "    pytester.runpytest_inprocess().assert_outcomes(passed=1)\n"
+        "def test_subprocess(pytester):\n"
+        "    pytester.makepyfile('import sys\\ndef test_in(): assert \"testbox_plugin\" not in sys.modules')\n"
+        "    pytester.runpytest_subprocess().assert_outcomes(passed=1)\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session").finish()
+    assert run.exit == 0, run.output
+    assert len(run.of("start")) == 2
+
+
+def test_what_a_report_carries_arrives(tmp_path):
+    files = {
+        "conftest.py": (
+            "import pytest\n"
+            "@pytest.hookimpl(hookwrapper=True)\n"
+            "def pytest_runtest_makereport(item, call):\n"
+            "    outcome = yield\n"
+            "    report = outcome.get_result()\n"
+            "    report.pair, report.odd, report.table = (1, (2,)), object(), {1: 'a'}\n"
+            "def pytest_runtest_logreport(report):\n"
+            "    assert report.pair == (1, (2,)) and report.table == {1: 'a'}, vars(report)\n"
+            "    assert not hasattr(report, 'odd')\n"
+        ),
+        "test_x.py": "def test_a(record_property):\n    record_property('k', (1, object))\n"
+        "    print('\\udc80' * 3 + 'x' * 5_000_000)\n",
+    }
+    run = Run(tmp_path, files, isolate="session").finish()
+    assert run.exit == 0, run.output[-3000:]
+    assert "odd (object)" in run.of("note")[0]["text"]
+
+
+def test_stacks_of_a_worker_come_through_its_own_pipe(tmp_path):
+    text = (
+        "import collections, itertools, os\n"
+        "def spin():\n    collections.deque(itertools.repeat(None), maxlen=0)\n"
+        "def test_spins():\n    open('pid', 'w').write(str(os.getpid()))\n    spin()\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, isolate="session")
+    run.wait_for("when", when="call")
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        pass
+    pid = int((tmp_path / "pid").read_text())
+    assert "line 3 in spin" in run.stacks(until="in test_spins", pid=pid)
+    os.kill(pid, 9)
+    run.finish()
+    assert run.outcomes() == {"test_spins": "failed"}
