@@ -1,4 +1,5 @@
-//! pytest in the box: a killed run names test, phase and line, and an exit code of 0 without an end is no success.
+//! pytest in the box: a run that ended early names test, phase and line, and an exit code of 0 without an end is no
+//! success. Where the tests are divided, see `workers`.
 
 use serde_json::Value;
 use testbox_tests::{Finished, Need, Project, case, run};
@@ -63,7 +64,8 @@ fn place(project: &Project) -> String {
 fn a_memory_kill_names_test_phase_line_and_count() {
     let project = Project::new();
     project.write("tests/test_bomb.py", BOMB);
-    let run = pytest(&project, &["--memory", "200M"], &["tests/test_bomb.py", "-k", "not setup_bomb"]);
+    let undivided = ["--memory", "200M", "--isolate", "none"];
+    let run = pytest(&project, &undivided, &["tests/test_bomb.py", "-k", "not setup_bomb"]);
     run.expect_code(120)
         .expect_stderr("where: running tests/test_bomb.py::test_call_bomb (call) at tests/test_bomb.py:6 in eat");
     let report = project.report();
@@ -76,7 +78,7 @@ fn a_memory_kill_names_test_phase_line_and_count() {
 fn a_memory_kill_in_a_fixture_is_in_its_setup() {
     let project = Project::new();
     project.write("test_bomb.py", BOMB);
-    pytest(&project, &["--memory", "200M"], &["test_bomb.py"]).expect_code(120);
+    pytest(&project, &["--memory", "200M", "--isolate", "none"], &["test_bomb.py"]).expect_code(120);
     assert!(place(&project).starts_with("running test_bomb.py::test_setup_bomb (setup) at test_bomb.py:6 in eat"));
 }
 
@@ -105,7 +107,7 @@ fn an_exit_code_of_0_without_an_end_is_lost() {
     ] {
         let project = Project::new();
         project.write(file, text).write("test_y.py", "def test_y(): pass\n");
-        let finished = pytest(&project, &[], &[]);
+        let finished = pytest(&project, &["--isolate", "none"], &[]);
         assert_eq!(finished.code, 1, "{name}: {}", finished.stderr);
         assert_eq!(project.report()["verdict"], "lost", "{name}");
     }
@@ -164,7 +166,7 @@ def test_fails():
 ";
     let project = Project::new();
     project.write("test_x.py", text);
-    pytest(&project, &[], &[]).expect_code(1).expect_stderr("no longer listened to");
+    pytest(&project, &["--isolate", "none"], &[]).expect_code(1).expect_stderr("no longer listened to");
 }
 
 fn no_plugin_leaves_the_command_untouched() {
