@@ -14,6 +14,8 @@ pub(crate) struct Case {
     verdict: &'static str,
     /// The wall that the verdict depends on: where it is degraded, only the end of the run is promised.
     wall: Option<&'static str>,
+    /// The verdict of the one test that must have been killed, while the others of its file have a result.
+    killed: Option<&'static str>,
     /// Processes that must have been found alive when the tests were over.
     leaves_processes: bool,
 }
@@ -29,7 +31,17 @@ const fn case(
     exit_code: i32,
     verdict: &'static str,
 ) -> Case {
-    Case { name, about, flags: &[], file: Some(file), exit_code, verdict, wall: None, leaves_processes: false }
+    Case {
+        name,
+        about,
+        flags: &[],
+        file: Some(file),
+        exit_code,
+        verdict,
+        wall: None,
+        killed: None,
+        leaves_processes: false,
+    }
 }
 
 /// All cases, in the order of the story: what is normal, what runs away, what is vicious.
@@ -48,15 +60,21 @@ pub(crate) const CASES: [Case; 13] = [
     },
     Case {
         wall: Some("memory"),
-        ..case("memory-in-test", "a test takes all memory", "memory_in_test.py", 120, "memory")
+        killed: Some("memory"),
+        ..case("memory-in-test", "a test takes all memory, the others run", "memory_in_test.py", 1, "failed")
     },
-    Case { wall: Some("pids"), ..case("fork-bomb", "each process forks for ever", "fork_bomb.py", 121, "pids") },
+    Case {
+        wall: Some("pids"),
+        killed: Some("pids"),
+        ..case("fork-bomb", "each process of a test forks for ever", "fork_bomb.py", 1, "failed")
+    },
     case("disk-full-tmp", "a test fills /tmp", "disk_full_tmp.py", 122, "disk"),
     case("disk-full-project", "a test fills the project's folder", "disk_full_project.py", 122, "disk"),
     case("output-flood", "a test prints without end", "output_flood.py", 123, "output"),
     Case {
-        flags: &["--timeout", "4s", "--grace", "1s"],
-        ..case("hang-in-c", "a test spins in C, the interpreter's lock held", "hang_in_c.py", 124, "timeout")
+        flags: &["--test-timeout", "3s"],
+        killed: Some("timeout"),
+        ..case("hang-in-c", "a test spins in C, the interpreter's lock held", "hang_in_c.py", 1, "failed")
     },
     Case {
         flags: &["--timeout", "4s", "--grace", "1s"],
@@ -116,6 +134,9 @@ impl Case {
         if code.is_some_and(|code| code != report.exit_code) {
             complaints.push(format!("testbox.json says exit code {}, the shell saw {code:?}", report.exit_code));
         }
+        if let (Some(expected), false) = (self.killed, weaker) {
+            complaints.extend(killed_otherwise(expected, report));
+        }
         if self.leaves_processes && report.left_behind.is_empty() {
             complaints.push("the daemon is not named in `left_behind`".to_owned());
         }
@@ -123,13 +144,24 @@ impl Case {
     }
 }
 
+/// What is wrong with the rows of the tests, of which one must have been killed.
+fn killed_otherwise(expected: &str, report: &Report) -> Option<String> {
+    let verdicts: Vec<&str> = report.tests.iter().map(|test| test.verdict.as_str()).collect();
+    let as_expected = verdicts.iter().filter(|verdict| **verdict == expected).count() == 1
+        && verdicts.iter().all(|verdict| *verdict == expected || *verdict == "passed");
+    (!as_expected)
+        .then(|| format!("one test had to end by `{expected}` and the others to pass: {}", verdicts.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn report(verdict: &str, exit_code: i32) -> Report {
+        let killed = if verdict == "failed" { "pids" } else { "passed" };
         let text = format!(
-            r#"{{"box_id": "b", "verdict": "{verdict}", "summary": "s", "exit_code": {exit_code}, "left_behind": []}}"#
+            r#"{{"box_id": "b", "verdict": "{verdict}", "summary": "s", "exit_code": {exit_code}, "left_behind": [],
+                "tests": [{{"verdict": "{killed}"}}, {{"verdict": "passed"}}]}}"#
         );
         serde_json::from_str(&text).unwrap()
     }
@@ -140,9 +172,9 @@ mod tests {
 
     #[test]
     fn own_limits_take_the_place_of_the_common_ones() {
-        let words = named("hang-in-c").arguments(&[]).join(" ");
+        let words = named("hang-in-pause").arguments(&[]).join(" ");
         assert!(words.contains("--timeout 4s") && !words.contains("60s"), "{words}");
-        assert!(words.starts_with("run --memory 384M") && words.ends_with("-- pytest tests/runaway/hang_in_c.py"));
+        assert!(words.starts_with("run --memory 384M") && words.ends_with("-- pytest tests/runaway/hang_in_pause.py"));
         assert!(named("ordinary").arguments(&[]).join(" ").ends_with("-- pytest"));
     }
 
@@ -159,11 +191,12 @@ mod tests {
     #[test]
     fn a_verdict_must_be_right_unless_its_wall_is_degraded() {
         let bomb = named("fork-bomb");
-        assert!(bomb.complaints(Some(121), Some(&report("pids", 121)), &[]).is_empty());
-        assert_eq!(bomb.complaints(Some(124), Some(&report("timeout", 124)), &[]).len(), 2);
+        assert!(bomb.complaints(Some(1), Some(&report("failed", 1)), &[]).is_empty());
+        assert_eq!(bomb.complaints(Some(124), Some(&report("timeout", 124)), &[]).len(), 3);
         assert!(bomb.complaints(Some(124), Some(&report("timeout", 124)), &["pids".to_owned()]).is_empty());
         assert_eq!(bomb.complaints(Some(0), Some(&report("passed", 0)), &["pids".to_owned()]).len(), 2);
-        assert_eq!(bomb.complaints(Some(121), None, &[]).len(), 1);
+        assert_eq!(bomb.complaints(Some(1), None, &[]).len(), 1);
+        assert_eq!(named("memory-in-test").complaints(Some(1), Some(&report("failed", 1)), &[]).len(), 1);
         assert_eq!(named("daemon-left-behind").complaints(Some(0), Some(&report("passed", 0)), &[]).len(), 1);
     }
 }

@@ -12,6 +12,13 @@ pub(crate) struct Report {
     pub(crate) summary: String,
     pub(crate) exit_code: i32,
     pub(crate) left_behind: Vec<serde_json::Value>,
+    pub(crate) tests: Vec<Test>,
+}
+
+/// The row of a test.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Test {
+    pub(crate) verdict: String,
 }
 
 impl Report {

@@ -18,7 +18,7 @@ import pytest
 from . import compat, reports
 from .channel import MAX_REPORT_FRAME, Lost
 from .gauges import Gauges
-from .process import set_dumpable
+from .process import keep_signals_inside, set_dumpable
 
 #: testbox asks for the stacks of all threads by this signal.
 DUMP_SIGNAL = signal.SIGRTMAX - 3
@@ -63,6 +63,7 @@ def _settle(config, link, slot, files):
             os.write(descriptor, b"0")
         with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
             file.write(OOM_SCORE)
+        keep_signals_inside()
     except OSError as error:
         link.send({"k": "outside", "why": str(error)})
         os._exit(1)
