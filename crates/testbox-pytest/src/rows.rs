@@ -66,11 +66,19 @@ impl Rows {
         stack: &[String],
         peak_bytes: Option<u64>,
     ) {
-        let stack: Vec<String> = stack.iter().take(MAX_CALLS).cloned().map(cut).collect();
-        let room = self.spend(stack.iter().map(String::len).sum());
         if let Some(row) = row.and_then(|row| self.rows.get_mut(row)) {
             (row.verdict, row.phase, row.peak_bytes) = (verdict, Some(phase), peak_bytes);
-            row.stack = if room { stack } else { Vec::new() };
+            row.stack.clear();
+        }
+        self.seen_at(row, stack);
+    }
+
+    /// This test was in these calls.
+    pub(crate) fn seen_at(&mut self, row: Option<usize>, stack: &[String]) {
+        let stack: Vec<String> = stack.iter().take(MAX_CALLS).cloned().map(cut).collect();
+        let room = self.spend(stack.iter().map(String::len).sum());
+        if let Some(row) = row.and_then(|row| self.rows.get_mut(row)).filter(|_| room) {
+            row.stack = stack;
         }
     }
 

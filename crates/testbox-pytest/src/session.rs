@@ -91,6 +91,13 @@ impl Session {
         }
     }
 
+    /// A worker is in these calls when the run is ended: its test, if it runs one, was there.
+    pub fn seen_at(&mut self, worker: u32, stack: &[String]) {
+        if let Some(running) = self.running.iter().rev().find(|running| running.worker == worker) {
+            self.rows.seen_at(running.row, stack);
+        }
+    }
+
     /// Everything that is known at the end.
     pub fn into_evidence(self) -> PytestEvidence {
         let mut seen = self.seen;

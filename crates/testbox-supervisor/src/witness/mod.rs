@@ -186,8 +186,11 @@ impl Witness {
 
     /// Everything that was said.
     pub(crate) fn into_evidence(mut self) -> Option<PytestEvidence> {
-        let mut evidence = self.session?.into_evidence();
-        evidence.stack = self.controller.as_mut().and_then(Stacks::take);
+        let mut session = self.session?;
+        let controller = self.controller.as_mut().and_then(Stacks::take);
+        let in_test = self.workers.last_seen(&mut session);
+        let mut evidence = session.into_evidence();
+        evidence.stack = in_test.or(controller);
         Some(evidence)
     }
 

@@ -197,6 +197,23 @@ fn without_groups_the_plugin_is_asked_to_dump_and_to_kill() {
 }
 
 #[test]
+fn a_run_that_is_ended_says_where_its_test_was() {
+    let mut talk = Talk::begun(&plan());
+    talk.say(WANT);
+    talk.say(JOINED);
+    let (_, fds) = talk.orders();
+    talk.say(r#"{"t":"start","w":0,"id":"a","timeout_ms":null}"#);
+    assert_eq!(talk.at(5, Witness::ask_all), [Effect::Dump(61)]);
+    assert_eq!(talk.orders().0, [json!({"t": "signal", "w": 0, "signal": 61})]);
+    rustix::io::write(&fds[0], b"Current thread 0x1 (most recent call first):\n  File \"/p/a.py\", line 3 in spin\n")
+        .unwrap();
+    let evidence = talk.witness.into_evidence().unwrap();
+    let calls = vec!["/p/a.py:3 in spin".to_owned()];
+    assert_eq!(evidence.tests[0].stack, calls);
+    assert_eq!(evidence.stack, Some(StackDump { at_ms: 5, calls }));
+}
+
+#[test]
 fn a_death_between_two_tests_is_a_warning() {
     let mut talk = Talk::begun(&plan());
     talk.say(WANT);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use rustix_libc_wrappers::process::SignalExt;
 use testbox_cgroup::{CgroupError, Counted, SlotDemand, Slots};
-use testbox_model::{RunEvent, TestVerdict, Testing};
+use testbox_model::{RunEvent, StackDump, TestVerdict, Testing};
 use testbox_pytest::{Order, Session};
 
 use super::channel::{Channel, HangUp};
@@ -257,6 +257,19 @@ impl Workers {
             // Where this fails, the end of the box ends them.
             let _ = worker.kill_once(slots, now);
         }
+    }
+
+    /// The run is over: where the tests were that still ran, and the first of these places.
+    pub(super) fn last_seen(&mut self, session: &mut Session) -> Option<StackDump> {
+        let mut first = None;
+        for (w, worker) in (0..).zip(&mut self.table) {
+            let dump = worker.as_mut().filter(|_| session.running(w).is_some()).and_then(|worker| worker.stacks.take());
+            if let Some(dump) = dump {
+                session.seen_at(w, &dump.calls);
+                first.get_or_insert(dump);
+            }
+        }
+        first
     }
 
     /// The pipes of the dumps to wait for, and whose they are.
