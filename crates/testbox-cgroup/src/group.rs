@@ -20,6 +20,8 @@ pub struct BoxGroup {
     pub(crate) directories: Vec<Directory>,
     pub(crate) parts: Parts,
     pub(crate) gauges: Gauges,
+    /// There are no groups below its directories.
+    pub(crate) flat: bool,
     pub(crate) walls: Vec<WallReport>,
     /// Refused forks at the moment when testbox itself forbade every fork, to kill the box.
     pub(crate) refused_before_kill: OnceLock<u64>,
@@ -111,6 +113,7 @@ impl BoxGroup {
             directories: Vec::new(),
             parts: Parts::default(),
             gauges: Gauges::default(),
+            flat: false,
             walls: Vec::new(),
             refused_before_kill: OnceLock::new(),
         }

@@ -31,7 +31,8 @@ impl BoxGroup {
     pub(crate) fn pids(&self) -> Result<BTreeSet<i32>, CgroupError> {
         let mut pids = BTreeSet::new();
         for directory in &self.directories {
-            for group in groups(&directory.path)? {
+            let groups = if self.flat { vec![directory.path.clone()] } else { groups(&directory.path)? };
+            for group in groups {
                 pids.extend(members(&group)?);
             }
         }

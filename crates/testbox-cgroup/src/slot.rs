@@ -72,6 +72,7 @@ impl Slot {
         swap_bytes: u64,
     ) -> Result<Self, CgroupError> {
         let mut group = BoxGroup::bare(parent.root.clone(), parent.kernel);
+        group.flat = true;
         let made = make_directories(parent, name, &mut group);
         group.gauges = counting::Gauges::open(&group.parts);
         let (before, peak) = (Counted::default(), Peak::open(group.parts.memory.as_ref()));
