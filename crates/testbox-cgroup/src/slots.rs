@@ -208,7 +208,12 @@ fn held_bytes(memory: &Part) -> u64 {
     let stat = memory.path.join("memory.stat");
     let sum = |keys: &[&str]| keys.iter().map(|key| keyed(&stat, key).unwrap_or(0)).sum::<u64>();
     match memory.unified {
-        true => sum(&["anon", "shmem", "kernel"]),
+        // The statistics may be some seconds late (all of them 0 for a fresh group, Linux 7.2), the sum never is: what is
+        // not known to be cache counts as held.
+        true => {
+            let cache = sum(&["active_file", "inactive_file", "slab_reclaimable"]);
+            value(memory, "memory.current").saturating_sub(cache)
+        }
         false => sum(&["total_rss", "total_shmem"]) + value(memory, "memory.kmem.usage_in_bytes"),
     }
 }
