@@ -19,7 +19,10 @@ pub(crate) fn of_cargo_test(output: &str) -> Counts {
 
 /// The counts of pytest's last line; errors are failures, expected failures and unexpected passes are passes.
 pub(crate) fn of_pytest(output: &str) -> Counts {
-    let is_summary = |line: &&str| line.contains(" in ") && line.trim_end_matches(['=', ' ']).ends_with('s');
+    // Behind a minute or more it says so twice: `in 72.10s (0:01:12)`.
+    let seconds =
+        |line: &str| line.trim_end_matches(['=', ' ']).split(" (0:").next().unwrap_or_default().ends_with('s');
+    let is_summary = |line: &&str| line.contains(" in ") && seconds(line);
     let Some(line) = output.lines().rev().find(is_summary) else { return Counts::default() };
     let mut counts = named(line, "passed", "failed", "skipped");
     counts.failed += named(line, "error", "errors", "").sum();
@@ -97,6 +100,8 @@ mod tests {
         assert_eq!(of_pytest(line), Counts { passed: 1377, failed: 2, skipped: 8 });
         assert_eq!(of_pytest("27 passed in 0.61s\n"), Counts { passed: 27, failed: 0, skipped: 0 });
         assert_eq!(of_pytest("1 skipped in 0.02s\n").skipped, 1);
+        let long = of_pytest("4 failed, 9 passed in 312.25s (0:05:12)\n");
+        assert_eq!(long, Counts { passed: 9, failed: 4, skipped: 0 });
         assert!(of_pytest("no tests ran in 0.01s\n").is_empty());
         assert!(of_pytest("Traceback ...").is_empty());
     }
