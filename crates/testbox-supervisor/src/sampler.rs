@@ -84,9 +84,7 @@ impl<'a> Sampler<'a> {
             Ok(usage) => self.usage = usage,
             Err(error) => events.warn(told(&error)),
         }
-        if let Err(warning) = self.disks.sample() {
-            events.warn(warning);
-        }
+        self.look_at_disks(events);
         let Usage { memory_bytes, pids, cpu_ms, refused_forks } = self.usage;
         self.timeline.push(Sample { at_ms, memory_bytes, pids, cpu_ms });
         if self.largest.is_due(now, memory_bytes) {
@@ -94,6 +92,13 @@ impl<'a> Sampler<'a> {
         }
         let storm = self.storm.sample(now, pids, refused_forks).then_some(StopCause::ForkStorm);
         self.meter.breach().or(storm)
+    }
+
+    /// The use of the bounded file systems.
+    pub(crate) fn look_at_disks(&mut self, events: &mut Events<'_, '_>) {
+        if let Err(warning) = self.disks.sample() {
+            events.warn(warning);
+        }
     }
 
     /// The last look found nine tenths of the memory in use.

@@ -164,6 +164,8 @@ def test_looks():
 ";
     project.write("test_x.py", text);
     pytest(&project, &["--isolate", "test"], &[]).expect_code(0);
+    let left = project.report()["left_behind"].to_string();
+    assert!(left.contains("sleep 1000"), "{left}");
 }
 
 fn the_session_ends_after_so_many_kills() {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use testbox_model::{Evidence, PayloadEnd, RunEvent, StopCause};
+use testbox_model::{Evidence, PayloadEnd, ProcessUse, RunEvent, StopCause};
 
 use super::{Phase, Supervisor};
 use crate::SupervisorError;
@@ -10,6 +10,8 @@ use crate::inputs::Outcome;
 
 /// More than a socket can hold: nothing that a dead init said is missed.
 const LAST_DATAGRAMS: usize = 4096;
+/// Processes left behind that are remembered, by all workers and the command together.
+const LEFT_BEHIND: usize = 64;
 
 impl Supervisor<'_, '_> {
     /// The first word about the command's end counts.
@@ -55,9 +57,16 @@ impl Supervisor<'_, '_> {
 
     /// Kills the box after the command's own end, with all that it left behind.
     fn die(&mut self, others: Vec<i32>, now: Instant) {
-        self.found.left_behind = self.sampler.name(others);
+        let others = self.sampler.name(others);
+        self.left_behind(others);
         self.init.kill();
         self.phase = Phase::Dying { give_up: now + self.pace.death_patience };
+    }
+
+    /// Remembers processes that somebody left behind, so many at most.
+    pub(super) fn left_behind(&mut self, processes: Vec<ProcessUse>) {
+        let room = LEFT_BEHIND.saturating_sub(self.found.left_behind.len());
+        self.found.left_behind.extend(processes.into_iter().take(room));
     }
 
     /// Processes of the box besides init; of a box that never ran a command they are testbox's own.

@@ -107,7 +107,12 @@ impl Supervisor<'_, '_> {
         for effect in act(&mut self.witness, &mut scene) {
             match effect {
                 Effect::Warn(text) => self.events.warn(text),
-                Effect::Tell(event) => self.events.emit(&event),
+                Effect::Tell(event) => {
+                    // What the test has filled may be free again in a moment.
+                    self.sampler.look_at_disks(&mut self.events);
+                    self.events.emit(&event);
+                }
+                Effect::LeftBehind(processes) => self.left_behind(processes),
                 Effect::Stop(cause) => self.stop(cause, now),
                 Effect::Dump(signal) => drop(self.status.signal_leader(signal)),
             }

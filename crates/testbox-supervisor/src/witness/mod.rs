@@ -13,7 +13,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use testbox_cgroup::{SlotDemand, Slots};
-use testbox_model::{PytestEvidence, RunEvent, RunPlan, StopCause, Testing};
+use testbox_model::{ProcessUse, PytestEvidence, RunEvent, RunPlan, StopCause, Testing};
 use testbox_pytest::{Frame, Order, Session, Settings};
 
 use channel::Channel;
@@ -64,6 +64,8 @@ pub(crate) enum Effect {
     Tell(RunEvent),
     /// End the run.
     Stop(StopCause),
+    /// A worker left these processes behind; they die now.
+    LeftBehind(Vec<ProcessUse>),
     /// Send the controller the signal that makes it dump its stacks.
     Dump(i32),
 }

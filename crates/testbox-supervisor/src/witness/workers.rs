@@ -167,7 +167,11 @@ impl Workers {
             counted = slots.slot(id).counted();
             if worker.kill.is_none() {
                 let pids = slots.slot(id).processes().map_err(|error| fault(w, &error))?;
-                left = self.processes.largest(pids).into_iter().map(|process| process.command).collect();
+                let found = self.processes.largest(pids);
+                left = found.iter().map(|process| process.command.clone()).collect();
+                if !found.is_empty() {
+                    stage.effects.push(Effect::LeftBehind(found));
+                }
             }
         }
         worker.end(stage.scene.now, status, clean, counted, left);
