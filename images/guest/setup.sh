@@ -28,7 +28,8 @@ chroot "$root" /opt/testbox/venv/bin/pip --isolated install --quiet --no-index -
 rm -r "$root/opt/testbox/wheels"
 cat > "$root/usr/local/bin/testbox-test" <<'SCRIPT'
 #!/bin/sh
-# testbox-test NAME [ARGUMENTS]: runs a file of testbox's black-box tests.
+# testbox-test NAME [ARGUMENTS]: runs a file of testbox's tests; a first argument that begins with `-` lists them.
+case ${1--} in -*) exec ls /opt/testbox/tests ;; esac
 test=$1
 shift
 PATH=/opt/testbox/venv/bin:$PATH TESTBOX_BIN=/usr/local/bin/testbox TESTBOX_TEST_VENV=/opt/testbox/venv \

@@ -40,7 +40,7 @@ pub(crate) enum Task {
     /// Run a command in a throw-away Debian with systemd and cgroup v2, testbox inside
     ///
     /// Needs no hardware virtualisation. The image is made from Debian's packages (as root, a minute) and kept under
-    /// target/xtask/. In the guest `testbox` is in PATH, `testbox-test NAME` runs a file of its black-box tests, the sample
+    /// target/xtask/. In the guest `testbox` is in PATH, `testbox-test NAME` runs a file of its tests, the sample
     /// project lies in /opt/testbox/sample and its environment in /opt/testbox/venv.
     /// Ends with the command's exit code; 124 if it took too long, 125 if the guest itself failed.
     Guest(guest::Options),

@@ -9,7 +9,7 @@ mod frames;
 mod image;
 mod job;
 mod machine;
-mod tests;
+mod programs;
 mod uml;
 
 use std::io::Write;
@@ -77,7 +77,7 @@ pub(crate) fn lay_out(workspace: &Workspace) -> Result<Disk, Error> {
     let mut disk = Disk::new(&Cache::open(workspace)?.dir)?;
     disk.file(&testbox::build_static(workspace)?, TESTBOX)?;
     disk.folder(&workspace.sample(), SAMPLE)?;
-    for (name, program) in tests::build(workspace)? {
+    for (name, program) in programs::build(workspace)? {
         disk.file(&program, &format!("{TESTS}/{name}"))?;
     }
     Ok(disk)
@@ -132,7 +132,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod options {
+mod tests {
     use super::*;
 
     #[test]
