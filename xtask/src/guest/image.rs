@@ -45,7 +45,8 @@ pub(crate) fn ensure(workspace: &Workspace, install: bool) -> Result<PathBuf, Er
         say("guest", &format!("making an image of Debian {SUITE}, which takes a minute"));
         let work = cache.fresh("guest-work")?;
         recipe.make(image, &work, &venv)?;
-        Ok(fs_err::remove_dir_all(work)?)
+        fs_err::remove_dir_all(work)?;
+        remove_older(&cache.dir, &name)
     })?;
     Ok(image)
 }
@@ -93,6 +94,22 @@ impl Recipe {
             .stdout()
             .map(drop)
     }
+}
+
+/// Removes the images of earlier recipes; a guest that runs keeps the files that it has open.
+fn remove_older(dir: &Path, kept: &str) -> Result<(), Error> {
+    for entry in fs_err::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("guest-") && !name.starts_with(kept) && path.is_dir() {
+            let stamp = path.with_added_extension("complete");
+            if stamp.exists() {
+                fs_err::remove_file(stamp)?;
+            }
+            fs_err::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The kernel with the C library that it was linked with.
