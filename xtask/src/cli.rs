@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, guest, setup, stats, test};
+use crate::{bench, demo, dist, guest, setup, stats, test};
 
 /// Automation of this project.
 #[derive(Debug, Parser)]
@@ -46,8 +46,8 @@ pub(crate) enum Task {
     Guest(guest::Options),
     /// Print the shape of this code base: lengths of functions and files, unsafe blocks, error messages, dependencies
     Stats(stats::Options),
-    /// Build the static binary that users get, and print its path and size
-    Dist,
+    /// Build what users get: the static binary, on demand a Debian package and a wheel, and their checksums
+    Dist(dist::Options),
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub(crate) enum Error {
     NoPython { wanted: String, tried: String },
     #[error("programs are missing: {}", missing.join(", "))]
     MissingPrograms { missing: Vec<String>, packages: Vec<String> },
+    #[error("cannot package {}: {why}", path.display())]
+    Binary { path: PathBuf, why: &'static str },
+    #[error("{what} is `{value}`, which is no whole number")]
+    Value { what: &'static str, value: String },
     #[error("{} is missing", path.display())]
     NotSetUp { path: PathBuf },
     #[error("{what}: {failed} of {total} failed")]
@@ -53,6 +57,7 @@ impl Error {
             }
             Self::NeedsRoot { .. } => "run this once as root; what was made then is enough for every user".to_owned(),
             Self::GuestTooSlow { .. } => "give it longer with `--timeout 30m`".to_owned(),
+            Self::Binary { .. } => "build it with `cargo xtask dist`, without `--binary`".to_owned(),
             Self::NotSetUp { .. } => "run `cargo xtask setup` first".to_owned(),
             _ => return None,
         })

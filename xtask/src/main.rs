@@ -44,6 +44,6 @@ fn run(cli: &Cli) -> Result<(), Error> {
         Task::Bench(options) => bench::run(&workspace, options),
         Task::Stats(options) => stats::run(&workspace, options),
         Task::Guest(options) => guest::run(&workspace, options),
-        Task::Dist => dist::run(&workspace),
+        Task::Dist(options) => dist::run(&workspace, options),
     }
 }
