@@ -32,6 +32,8 @@ pub(crate) enum Error {
     Binary { path: PathBuf, why: &'static str },
     #[error("{what} is `{value}`, which is no whole number")]
     Value { what: &'static str, value: String },
+    #[error("{complaint}")]
+    NotAsExpected { complaint: String },
     #[error("{} is missing", path.display())]
     NotSetUp { path: PathBuf },
     #[error("{what}: {failed} of {total} failed")]

@@ -1,5 +1,6 @@
 //! `cargo xtask setup`: programs, Python environments and twin sources. Idempotent; nothing is removed, nothing hidden.
 
+mod lint;
 mod python;
 pub(crate) mod tools;
 mod twin;
@@ -16,6 +17,9 @@ use crate::cache::Cache;
 use crate::error::Error;
 use crate::guest::Guest;
 use crate::workspace::Workspace;
+
+pub(crate) use lint::tools_venv;
+pub(crate) use tools::find as find_program;
 
 /// Options of `setup`.
 #[derive(Debug, Default, clap::Args)]
@@ -86,6 +90,11 @@ pub(crate) fn sample(workspace: &Workspace, install: bool) -> Result<PathBuf, Er
     places.for_every_user = python.for_every_user;
     places.write(workspace)?;
     Ok(venv)
+}
+
+/// A Python of at least this version that can make environments.
+pub(crate) fn python(wanted: (u32, u32)) -> Result<PathBuf, Error> {
+    python::find(wanted, false).map(|python| python.program)
 }
 
 fn twins(workspace: &Workspace, install: bool) -> Result<(), Error> {

@@ -3,10 +3,13 @@
 mod advisories;
 mod arrows;
 mod cargo_parts;
+mod checks;
 mod counts;
 pub(crate) mod dependencies;
+mod packages;
 mod part;
 mod plugin;
+mod recipes;
 mod sample;
 mod shape;
 
@@ -32,7 +35,7 @@ pub(crate) struct Options {
 }
 
 /// The parts, in the order in which they run.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 15] = [
     Part { name: "fmt", about: "sources are formatted", run: cargo_parts::fmt },
     Part {
         name: "arrows",
@@ -49,6 +52,12 @@ const PARTS: [Part; 13] = [
     Part { name: "fuzz", about: "hostile input for everything that is parsed, about a minute", run: cargo_parts::fuzz },
     Part { name: "sample", about: "the sample project under plain pytest; runaways refuse", run: sample::run },
     Part { name: "plugin", about: "the pytest plugin under plain pytest", run: plugin::run },
+    Part {
+        name: "recipes",
+        about: "recipes for CI services, scripts of packages: linted and tried",
+        run: recipes::run,
+    },
+    Part { name: "packages", about: "Debian package and wheel: built, installed, run, removed", run: packages::run },
     Part { name: "blackbox", about: "tests of the release binary", run: cargo_parts::blackbox },
 ];
 
