@@ -23,6 +23,8 @@ pub enum Need {
     Pytest,
     /// runc.
     Runc,
+    /// bubblewrap.
+    Bwrap,
     /// The twin projects were fetched (`TESTBOX_TEST_TWINS`).
     Twins,
 }
@@ -40,6 +42,7 @@ impl Need {
             Self::Python3 => "python3",
             Self::Pytest => "pytest",
             Self::Runc => "runc",
+            Self::Bwrap => "bwrap",
             Self::Twins => "twins",
         }
     }
@@ -74,6 +77,7 @@ impl Need {
             Self::Python3 => runs("python3", &["-c", "pass"]),
             Self::Pytest => path_in("TESTBOX_TEST_VENV"),
             Self::Runc => runs("runc", &["--version"]),
+            Self::Bwrap => runs("bwrap", &["--version"]),
             Self::Twins => path_in("TESTBOX_TEST_TWINS").or_else(only_for_root),
         }
     }

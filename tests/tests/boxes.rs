@@ -76,6 +76,11 @@ impl Going {
     /// It was ended.
     fn ended(mut self) -> (Project, Finished) {
         let stdin = self.child.stdin.take();
+        let has_ended = || self.child.try_wait().expect("a status").is_some();
+        if !wait_until(Duration::from_secs(30), has_ended) {
+            self.child.kill().expect("SIGKILL");
+            panic!("it goes on: {:?}", self.child.wait_with_output());
+        }
         let finished = Finished::from(self.child.wait_with_output().expect("an end"));
         drop(stdin);
         (self.project, finished)

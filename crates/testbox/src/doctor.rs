@@ -2,6 +2,7 @@
 //! explain what failed. Nothing is written into the project.
 
 mod finding;
+mod fix;
 mod ground;
 mod leftovers;
 mod probe;
@@ -22,6 +23,24 @@ use ground::Ground;
 pub(crate) fn doctor(args: &DoctorArgs) -> Outcome {
     seal::ensure().or_fault()?;
     plan::refuse_nesting()?;
+    let findings = examine()?;
+    print::text(&text(args, &findings)?)?;
+    if !args.fix {
+        return Ok(u8::from(!finding::fully_enforced(&findings)));
+    }
+    let commands = fix::commands(&findings);
+    print::text(&fix::text(&commands))?;
+    if !args.yes || commands.is_empty() {
+        return Ok(u8::from(!finding::fully_enforced(&findings)));
+    }
+    fix::run(&commands)?;
+    let findings = examine()?;
+    print::text(&format!("\nafter these commands:\n{}", text(args, &findings)?))?;
+    Ok(u8::from(!finding::fully_enforced(&findings)))
+}
+
+/// Probes every wall.
+fn examine() -> Result<Vec<Finding>, Box<testbox_model::Fault>> {
     let mut ground = Ground::prepare()?;
     let mut findings: Vec<Finding> = Vec::new();
     for probe in probe::ALL {
@@ -30,9 +49,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Outcome {
             return Err(fault);
         }
     }
-    drop(ground);
-    print::text(&text(args, &findings)?)?;
-    Ok(u8::from(!finding::fully_enforced(&findings)))
+    Ok(findings)
 }
 
 fn text(args: &DoctorArgs, findings: &[Finding]) -> Result<String, Box<testbox_model::Fault>> {

@@ -10,4 +10,12 @@ pub(crate) struct DoctorArgs {
     /// Print the findings as JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print the commands of root that fix what was found
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) fix: bool,
+
+    /// Run these commands, as root, and look again
+    #[arg(long, requires = "fix")]
+    pub(crate) yes: bool,
 }

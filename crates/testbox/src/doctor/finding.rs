@@ -15,6 +15,8 @@ pub(super) struct Finding {
     pub(super) because: Vec<String>,
     /// What to do about it.
     pub(super) fix: Option<String>,
+    /// Commands of root that do it, where some do.
+    pub(super) commands: Vec<String>,
 }
 
 /// How a probe went.
@@ -86,7 +88,13 @@ impl Finding {
         self
     }
 
+    /// The same finding with the commands of root that fix it.
+    pub(super) fn commands(mut self, commands: impl IntoIterator<Item = String>) -> Self {
+        self.commands.extend(commands);
+        self
+    }
+
     fn new(subject: &'static str, state: State, text: impl Into<String>) -> Self {
-        Self { subject, state, text: text.into(), because: Vec::new(), fix: None }
+        Self { subject, state, text: text.into(), because: Vec::new(), fix: None, commands: Vec::new() }
     }
 }

@@ -10,6 +10,7 @@ mod network;
 mod overlay;
 mod project;
 mod python;
+mod restrictions;
 mod switches;
 
 use testbox_model::Wall;

@@ -1,9 +1,11 @@
 //! Switches of the kernel that keep users from making namespaces: read only to explain a box that could not be built.
+//! Where no switch forbids it, a container may.
 
 use std::fmt;
 use std::path::Path;
 
 use super::super::finding::Finding;
+use super::restrictions;
 
 /// A switch, the value that forbids, what it means, and what to do.
 struct Switch {
@@ -11,6 +13,8 @@ struct Switch {
     forbids: &'static str,
     means: &'static str,
     fix: &'static str,
+    /// What root types for it.
+    command: &'static str,
 }
 
 const SWITCHES: [Switch; 3] = [
@@ -19,19 +23,22 @@ const SWITCHES: [Switch; 3] = [
         forbids: "0",
         means: "only root may make user namespaces",
         fix: "as root `sysctl -w kernel.unprivileged_userns_clone=1`, or run testbox as root",
+        command: "sysctl -w kernel.unprivileged_userns_clone=1",
     },
     Switch {
         path: "proc/sys/user/max_user_namespaces",
         forbids: "0",
         means: "nobody may make user namespaces",
         fix: "as root `sysctl -w user.max_user_namespaces=10000`",
+        command: "sysctl -w user.max_user_namespaces=10000",
     },
     Switch {
         path: "proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         forbids: "1",
         means: "AppArmor gives no rights to namespaces of a user whose program has no profile",
-        fix: "load an AppArmor profile for testbox that allows `userns`, or as root `sysctl -w \
-              kernel.apparmor_restrict_unprivileged_userns=0`, or run testbox as root",
+        fix: "install testbox by its Debian package, which brings an AppArmor profile that allows `userns`, or as root \
+              `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or run testbox as root",
+        command: "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
     },
 ];
 
@@ -39,10 +46,11 @@ const SWITCHES: [Switch; 3] = [
 pub(super) fn explain(finding: Finding) -> Finding {
     let suspects = suspects(Path::new("/"));
     if suspects.is_empty() {
-        return finding;
+        return restrictions::explain(finding);
     }
     let fixes: Vec<&str> = suspects.iter().map(|switch| switch.fix).collect();
-    finding.because(suspects.iter().map(|switch| switch.to_string())).fix(fixes.join("; "))
+    let commands = suspects.iter().map(|switch| switch.command.to_owned());
+    finding.because(suspects.iter().map(|switch| switch.to_string())).fix(fixes.join("; ")).commands(commands)
 }
 
 fn suspects(root: &Path) -> Vec<&'static Switch> {
