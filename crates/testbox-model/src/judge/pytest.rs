@@ -10,6 +10,8 @@ use crate::{
 
 /// Tests named at most.
 const NAMED: usize = 3;
+/// Characters of a test's name in a sentence.
+const NAME_CHARS: usize = 120;
 
 /// An exit code of 0, but pytest never came to its end or says otherwise (`os._exit(0)` in a test, at import or at exit),
 /// or somebody hid what became of its tests.
@@ -47,7 +49,7 @@ pub(super) fn killed(seen: &PytestEvidence) -> Option<String> {
     let killed: Vec<&TestRow> = seen.tests.iter().filter(|row| row.verdict.is_kill()).collect();
     let total = seen.collected.unwrap_or(0).max(killed.len() as u64);
     let were = if killed.len() == 1 { "was" } else { "were" };
-    let named = names(killed.iter().map(|row| format!("{} ({})", row.nodeid, row.verdict.word())).collect());
+    let named = names(killed.iter().map(|row| format!("{} ({})", cut(&row.nodeid), row.verdict.word())).collect());
     (!killed.is_empty()).then(|| format!("{} of {total} tests {were} killed: {named}", killed.len()))
 }
 
@@ -111,6 +113,14 @@ fn place(seen: &PytestEvidence, project: &Path) -> Option<String> {
 fn short<'a>(call: &'a str, project: &Path) -> &'a str {
     let inside = project.to_str().and_then(|project| call.strip_prefix(project)?.strip_prefix('/'));
     inside.unwrap_or(call)
+}
+
+/// A node id that does not fill the sentence.
+fn cut(nodeid: &str) -> String {
+    match nodeid.char_indices().nth(NAME_CHARS) {
+        Some((end, _)) => format!("{}...", &nodeid[..end]),
+        None => nodeid.to_owned(),
+    }
 }
 
 fn names(mut all: Vec<String>) -> String {

@@ -27,7 +27,7 @@ fn killed_and_retried_tests_follow_the_verdict() {
     assert_lines(
         &verdict_of(&with(|_, _| {}), PLAIN),
         &[
-            "testbox: FAILED: the command exited with 1; no limit was reached",
+            "testbox: FAILED: 2 of 10 tests were killed: tests/test_a.py::test_bomb (memory), tests/test_a.py::test_hang (timeout)",
             "  killed: tests/test_a.py::test_bomb (call): memory: used all of its 512.0 MiB (peak 512.0 MiB, 3 processes); \
              at tests/test_a.py:12 in grow",
             "  killed: tests/test_a.py::test_hang (teardown): timeout after 5 s",
@@ -60,7 +60,7 @@ fn a_peak_stands_for_a_diagnosis_and_has_its_limit_where_that_is_everybodys() {
             record.plan.testing.file_memory.value = Some(Bytes(1 << 30));
             change(&mut record.plan.testing);
         });
-        lines_with(&record, &["killed"]).concat()
+        lines_with(&record, &["  killed"]).concat()
     };
     let quota = Quota {
         of: QuotaOf::Marker("heavy".to_owned()),
@@ -86,13 +86,13 @@ fn a_diagnosis_does_not_repeat_the_word_and_another_kill_is_told() {
         seen.tests[0].killed_before = vec![TestVerdict::Timeout];
     });
     let expected = "  killed: a.py::t0 (call): memory: used all of its 1.0 GiB; killed before as well (timeout)";
-    assert_eq!(lines_with(&record, &["killed", "flaky"]), [expected]);
+    assert_eq!(lines_with(&record, &["  killed", "flaky"]), [expected]);
 }
 
 #[test]
 fn many_kills_are_counted() {
     let record = with(|_, seen| seen.tests = bombs(25));
-    let lines = lines_with(&record, &["killed"]);
+    let lines = lines_with(&record, &["  killed"]);
     assert_eq!((lines.len(), lines[10].as_str()), (11, "  killed: and 15 more, in the report"));
 }
 
@@ -232,7 +232,7 @@ fn names_of_tests_files_and_modules_cannot_leave_their_line() {
     assert!(!text.contains("##[") && text.lines().all(|line| line.len() < 700), "{text}");
     assert_eq!(
         text.matches(r##"a.py::t[\x1b[2J<&"']]>\x00\u{ffff}\u{202e}\x9b\r\n::error::x ##\[error]]"##).count(),
-        8
+        9
     );
     assert!(text.contains("leak: ") && text.contains("flaky: ") && text.contains("collection: "), "{text}");
 }
