@@ -59,7 +59,7 @@ pub(super) fn killed_hint(seen: &PytestEvidence) -> Option<String> {
     let first = verdicts.next()?;
     let hint = match first {
         TestVerdict::Memory => {
-            "give tests more memory with `--test-memory SIZE` or a quota, or all with `--memory SIZE`"
+            "raise `--memory SIZE`, or give these tests more by a quota; `--memories 10` shows what each test uses"
         }
         TestVerdict::Timeout => "give tests more time with `--test-timeout DUR`, a quota or a `timeout` marker",
         TestVerdict::Pids => "give tests more processes with a quota, or all with `--pids N`",

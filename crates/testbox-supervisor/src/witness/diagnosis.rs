@@ -71,9 +71,9 @@ fn memory(case: &Case) -> String {
     let limit = Bytes(case.limits.map_or(0, |(memory, _)| memory));
     let mut detail: Vec<String> =
         case.counted.peak_bytes.map(|peak| format!("peak {}", Bytes(peak))).into_iter().collect();
-    if let Some((largest, number)) = &case.largest {
-        let plural = if *number == 1 { "" } else { "es" };
-        detail.push(format!("{number} process{plural}; largest: {} {}", largest.command, largest.resident_bytes));
+    // A single process is the worker itself.
+    if let Some((largest, number)) = case.largest.as_ref().filter(|(_, number)| *number > 1) {
+        detail.push(format!("{number} processes; largest: {} {}", largest.command, largest.resident_bytes));
     }
     let detail = if detail.is_empty() { String::new() } else { format!(" ({})", detail.join(", ")) };
     match case.counted.limit_hits {
