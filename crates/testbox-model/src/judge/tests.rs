@@ -254,7 +254,7 @@ fn killed_tests_are_counted_and_named() {
         (verdict.exit_code.number(), verdict.summary.as_str()),
         (2, "1 of 1 tests was killed: a.py::x (memory)")
     );
-    assert!(verdict.hint.unwrap().contains("--test-memory"));
+    assert!(verdict.hint.unwrap().contains("--memory SIZE"));
     let many: Vec<_> = (0..5).map(|_| ("a", Memory)).collect();
     assert!(judge(&of_pytest(1, finished(1, &many, 5))).summary.ends_with("a (memory) and 2 more"));
 }
