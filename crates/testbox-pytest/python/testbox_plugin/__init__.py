@@ -5,35 +5,55 @@ not touched. It speaks over one inherited socket, whose number is in TESTBOX_CHA
 the socket: in pytest-xdist's workers, in nested runs and outside of a box.
 
 Plain Python 3.8 and later, pytest 7 to 9. Its modules are no code of the project under test: they are loaded under
-names like `<testbox>/worker.py`, so that tracebacks and coverage leave them out. PYTEST_DONT_REWRITE
+names like `<testbox>/worker.py`, so that tracebacks and coverage leave them out. They are compiled at every start, as
+nothing that a box has written is ever loaded: what is not always needed is imported where it is. PYTEST_DONT_REWRITE
 """
 
-import importlib.machinery
-import importlib.util
+import contextlib
 import os
 import sys
+from importlib.machinery import ModuleSpec
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
-class _Loader(importlib.machinery.SourceFileLoader):
-    def get_code(self, fullname):
-        name = f"<testbox>/{os.path.basename(self.path)}"
-        return compile(self.get_data(self.path), name, "exec", dont_inherit=True)
+class _Loader:
+    """Finds and loads this package's modules, and no others."""
 
-
-class _Finder:
-    @staticmethod
-    def find_spec(fullname, path=None, target=None):
-        package, _, name = fullname.rpartition(".")
-        file = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
-        if package != __name__ or not os.path.exists(file):
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        if not fullname.startswith(__name__ + "."):
             return None
-        return importlib.util.spec_from_file_location(fullname, file, loader=_Loader(fullname, file))
+        spec = ModuleSpec(fullname, cls, origin=os.path.join(_FOLDER, fullname.rpartition(".")[2] + ".py"))
+        spec.has_location = True
+        return spec
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @classmethod
+    def exec_module(cls, module):
+        name = "<testbox>/" + os.path.basename(module.__file__)
+        exec(compile(cls.get_source(module.__name__), name, "exec", dont_inherit=True), module.__dict__)
+
+    @staticmethod
+    def get_source(fullname):
+        with open(os.path.join(_FOLDER, fullname.rpartition(".")[2] + ".py"), encoding="utf-8") as file:
+            return file.read()
 
 
-sys.meta_path.insert(0, _Finder)
-try:
+@contextlib.contextmanager
+def own_modules():
+    """In here this package's modules can be imported; the user's imports never meet its loader."""
+    sys.meta_path.insert(0, _Loader)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_Loader)
+
+
+with own_modules():
     from .entry import pytest_configure, pytest_load_initial_conftests
-finally:
-    sys.meta_path.remove(_Finder)
 
-__all__ = ["pytest_configure", "pytest_load_initial_conftests"]
+__all__ = ["own_modules", "pytest_configure", "pytest_load_initial_conftests"]

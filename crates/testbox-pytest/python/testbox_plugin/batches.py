@@ -1,19 +1,16 @@
 """Which tests share a worker. Pure."""
 
-from dataclasses import dataclass
-from typing import Any, List, Optional
 
-
-@dataclass
 class Batch:
     """Tests, as indices into the session's items, that one worker runs in this order."""
 
-    tests: List[int]
-    isolate: Any
-    memory: Optional[int] = None
-    pids: Optional[int] = None
-    #: How often its test was killed before.
-    attempt: int = 0
+    def __init__(self, tests, isolate, memory, pids):
+        self.tests = tests
+        self.isolate = isolate
+        self.memory = memory
+        self.pids = pids
+        #: How often its test was killed before.
+        self.attempt = 0
 
     @property
     def first(self):

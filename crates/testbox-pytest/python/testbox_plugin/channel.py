@@ -5,6 +5,7 @@ import collections
 import json
 import os
 import select
+import signal
 import socket
 import struct
 
@@ -14,6 +15,8 @@ MAX_FRAME = 1 << 20
 MAX_REPORT_FRAME = 32 << 20
 #: Descriptors that one order brings, at most.
 MAX_DESCRIPTORS = 32
+#: testbox asks for the stacks of all threads by this signal.
+DUMP_SIGNAL = signal.SIGRTMAX - 3
 #: How long to wait for testbox's answer to the first frame.
 ANSWER_SECONDS = 10.0
 

@@ -64,7 +64,8 @@ class Controller:
         compat.make_base_folder(self._config)
         process.set_dumpable(False)
         self._selector.register(self._channel, selectors.EVENT_READ, self._on_orders)
-        gc.collect()
+        # No worker's garbage collection touches, and so copies, what was here before. Nothing is collected first: that
+        # takes longer than the garbage is worth, and fills pages with holes that every worker would copy to fill.
         gc.freeze()
         try:
             self._loop()

@@ -9,12 +9,11 @@ import sys
 import pytest
 
 from . import compat
-from .channel import Channel
+from .channel import DUMP_SIGNAL, Channel
 from .loop import Decision, Takeover
 from .profile import Profile
 from .settings import Settings
 from .witness import Witness
-from .worker import DUMP_SIGNAL
 
 CHANNEL = "TESTBOX_CHANNEL"
 PROTOCOL = 2

@@ -6,8 +6,6 @@ import socket
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass, field
-from typing import Any, List, Optional
 
 from . import worker
 from .channel import MAX_REPORT_FRAME, Stream
@@ -33,15 +31,15 @@ class Slot:
             os.close(descriptor)
 
 
-@dataclass
 class Running:
     """The test that a worker runs."""
 
-    test: int
-    when: str = "setup"
-    since: float = field(default_factory=time.monotonic)
-    reports: List[Any] = field(default_factory=list)
-    has_log: bool = False
+    def __init__(self, test):
+        self.test = test
+        self.when = "setup"
+        self.since = time.monotonic()
+        self.reports = []
+        self.has_log = False
 
 
 class Forked:
@@ -52,8 +50,8 @@ class Forked:
         self.batch = batch
         self.script = script
         self.rest = list(batch.tests)
-        self.running: Optional[Running] = None
-        self.last: Optional[int] = None
+        self.running = None
+        self.last = None
         self.slot = None
         self.pid = None
         self.pidfd = None

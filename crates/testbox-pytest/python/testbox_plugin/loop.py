@@ -2,8 +2,7 @@
 
 import pytest
 
-from . import compat, process
-from .controller import Controller
+from . import compat, own_modules, threads
 from .timeouts import Timeouts
 from .witness import OneProcess
 
@@ -23,6 +22,8 @@ class Takeover:
     def pytest_runtestloop(self, session):
         if not self.is_used:
             return None
+        with own_modules():
+            from .controller import Controller
         Controller(session, self._channel, self._settings).run()
         return True
 
@@ -88,7 +89,7 @@ class Decision:
             for thread, file in self._profile.threads
             if thread.is_alive()
         ]
-        if process.native_threads():
+        if threads.native_threads():
             told += [
                 f"{count} of a C library in {file or 'a conftest'}" for count, file in self._profile.native_threads
             ]

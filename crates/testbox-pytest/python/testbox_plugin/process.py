@@ -1,11 +1,10 @@
-"""What Python's standard library has no function for: whether others may look into this process, whom it may signal,
-and threads that Python does not know."""
+"""What Python's standard library has no function for: whether others may look into this process, and whom it may
+signal."""
 
 import ctypes
 import functools
 import os
 import struct
-import threading
 
 _PR_SET_DUMPABLE = 4
 #: linux/landlock.h; the numbers of these system calls are the same on every architecture.
@@ -52,19 +51,3 @@ def _syscall(number, first, second, third):
 @functools.lru_cache(maxsize=None)
 def _libc():
     return ctypes.CDLL(None, use_errno=True)
-
-
-def task_count():
-    """Threads of this process, as the kernel counts them."""
-    return len(os.listdir("/proc/self/task"))
-
-
-def native_threads():
-    """Threads of this process that Python does not know; without OpenBLAS', which ends and restarts them at a fork."""
-    tasks = task_count()
-    if tasks == 1:
-        return 0
-    with open("/proc/self/maps", "rb") as file:
-        pools = {line.split()[-1] for line in file if b"openblas" in line.rpartition(b"/")[2]}
-    threads_per_pool = len(os.sched_getaffinity(0)) - 1
-    return max(tasks - threading.active_count() - len(pools) * threads_per_pool, 0)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from . import process
+from . import threads
 
 #: An import is told if it took so much memory (bytes) or time.
 HEAVY_BYTES = 8 << 20
@@ -37,7 +37,7 @@ class Profile:
         self._import_module = importlib.import_module
         self._stack = []
         self._files = []
-        self._threads = set()
+        self._seen = set()
         self._native = self._tasks = 0
         #: Threads that began while this was entered, with the file that was being collected or None.
         self.threads = []
@@ -49,8 +49,8 @@ class Profile:
         self._import_module = importlib.import_module
         builtins.__import__ = self._watched_import
         importlib.import_module = self._watched_import_module
-        self._threads = set(threading.enumerate())
-        self._native, self._tasks = process.native_threads(), process.task_count()
+        self._seen = set(threading.enumerate())
+        self._native, self._tasks = threads.native_threads(), threads.task_count()
         return self
 
     def __exit__(self, *error):
@@ -76,13 +76,13 @@ class Profile:
         self._channel.send("profile", id=file, wall_ms=_ms(since), growth=growth)
 
     def _note_threads(self, file):
-        started = [thread for thread in threading.enumerate() if thread not in self._threads]
+        started = [thread for thread in threading.enumerate() if thread not in self._seen]
         self.threads.extend((thread, file) for thread in started)
-        self._threads.update(started)
-        tasks = process.task_count()
+        self._seen.update(started)
+        tasks = threads.task_count()
         if tasks == self._tasks:
             return
-        native, self._tasks = process.native_threads(), tasks
+        native, self._tasks = threads.native_threads(), tasks
         if native > self._native:
             self.native_threads.append((native - self._native, file))
         self._native = native

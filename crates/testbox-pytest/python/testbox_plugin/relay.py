@@ -148,7 +148,8 @@ class Relay:
         report = reports.of_kill(item, "teardown", verdict, stack, sections, 0.0)
         self._tell(worker, "pytest_runtest_logreport", report=report)
         self._failures += 1
-        numbered = Running(worker.last, reports=[report])
+        numbered = Running(worker.last)
+        numbered.reports.append(report)
         self._done(worker, numbered, "error", {})
 
     def _both_verdicts(self, test, last):

@@ -2,15 +2,13 @@
 
 import functools
 import re
-from dataclasses import dataclass, field
-from typing import Any, List, Optional
+from typing import Any, NamedTuple, Optional, Tuple
 
 #: Rising: a quota by node id overrules one by marker, which overrules one by path.
 _RANKS = {"path": 0, "marker": 1, "node": 2}
 
 
-@dataclass(frozen=True)
-class Quota:
+class Quota(NamedTuple):
     """One line of `[tool.testbox.quota]`."""
 
     kind: str
@@ -29,8 +27,7 @@ class Quota:
         return item.nodeid == self.pattern or item.nodeid.startswith((self.pattern + "::", self.pattern + "["))
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """What holds for one test. None: nothing was said. `isolate`: "session", "file", "test" or a number of tests."""
 
     isolate: Any
@@ -44,8 +41,7 @@ class Need:
         return (self.memory, self.pids)
 
 
-@dataclass
-class Settings:
+class Settings(NamedTuple):
     """testbox's `settings`. Bytes and milliseconds; None: no such limit."""
 
     isolate: Any = "none"
@@ -59,16 +55,16 @@ class Settings:
     max_kills: int = 10
     retry_killed: int = 0
     grouped: bool = False
-    quotas: List[Quota] = field(default_factory=list)
+    quotas: Tuple[Quota, ...] = ()
 
     @classmethod
     def of(cls, told):
         """From testbox's words; what it does not say, and what this plugin does not know, keeps its default."""
-        known = {name: told[name] for name in cls.__dataclass_fields__ if told.get(name) is not None}
-        known["quotas"] = [
-            Quota(**{name: quota[name] for name in Quota.__dataclass_fields__ if name in quota})
-            for quota in told.get("quotas") or []
-        ]
+        known = {name: told[name] for name in cls._fields if told.get(name) is not None}
+        known["quotas"] = tuple(
+            Quota(**{name: quota[name] for name in Quota._fields if name in quota})
+            for quota in told.get("quotas") or ()
+        )
         return cls(**known)
 
     def need_of(self, item):

@@ -16,12 +16,10 @@ import traceback
 import pytest
 
 from . import compat, reports
-from .channel import MAX_REPORT_FRAME, Lost
+from .channel import DUMP_SIGNAL, MAX_REPORT_FRAME, Lost
 from .gauges import Gauges
 from .process import keep_signals_inside, set_dumpable
 
-#: testbox asks for the stacks of all threads by this signal.
-DUMP_SIGNAL = signal.SIGRTMAX - 3
 #: The box's own limit shall never choose the controller.
 OOM_SCORE = b"500"
 #: What coverage has measured is written at the end of a test, at most this often.
