@@ -20,6 +20,7 @@ from . import admission, batches, compat, process, relay, timeouts
 from .channel import Lost
 from .forked import Forked, Slot
 from .replay import Stage
+from .worker import Shipper
 
 #: Where a process cannot be waited for by a descriptor (Python 3.8), it is looked at this often.
 POLL_SECONDS = 0.02
@@ -56,6 +57,7 @@ class Controller:
         self._selector = selectors.DefaultSelector()
         self._folder = tempfile.mkdtemp(prefix="testbox-")
         self._measured = compat.Measured(self._folder)
+        self._shipper = Shipper(session)
 
     def run(self):
         """Runs all tests; raises what bare pytest would raise."""
@@ -129,7 +131,7 @@ class Controller:
 
     def _on_slot(self, worker, order):
         slot = Slot(order)
-        worker.fork(self._session, slot, self._measured.next_file(), self._close_private)
+        worker.fork(self._shipper, slot, self._measured.next_file(), self._close_private)
         self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_frames(worker))
         if worker.pidfd is not None:
             self._selector.register(worker.pidfd, selectors.EVENT_READ, lambda: None)

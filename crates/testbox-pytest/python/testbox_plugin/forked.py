@@ -63,7 +63,7 @@ class Forked:
         self.broken = None
         self._files = {}
 
-    def fork(self, session, slot, coverage_file, close_private):
+    def fork(self, shipper, slot, coverage_file, close_private):
         """Starts the process; in it, this never returns. `close_private` closes what no worker may have."""
         self.slot = slot
         ours, theirs = socket.socketpair()
@@ -78,7 +78,7 @@ class Forked:
                 close_private()
                 ours.close()
                 link = Stream(theirs, MAX_REPORT_FRAME)
-                worker.serve(session, self.rest, link, slot, self._files, coverage_file, state)
+                worker.serve(shipper, self.rest, link, slot, self._files, coverage_file, state)
             finally:
                 os._exit(1)
         theirs.close()

@@ -26,19 +26,22 @@ OOM_SCORE = b"500"
 COVERAGE_SECONDS = 1.0
 
 
-def serve(session, tests, link, slot, files, coverage_file, random_state):
+def serve(shipper, tests, link, slot, files, coverage_file, random_state):
     """Runs these tests and ends the process.
 
     `slot` is testbox's order; `files` are the files that take the captured output, by the name of the stream.
     """
     status = 1
+    session = shipper.session
     try:
         _settle(session.config, link, slot, files)
+        # While testbox looks where this process is:
         random.setstate(random_state)
         # Only what is registered from here on runs at the end of this process.
         atexit._clear()
-        shipper = Shipper(session, link, Gauges(slot.gauges), compat.Measured.divert(coverage_file))
-        shipper.take_over()
+        shipper.take_over(link, Gauges(slot.gauges), compat.Measured.divert(coverage_file))
+        while link.receive().get("k") != "go":
+            pass
         _run(session, tests, shipper)
         shipper.close()
         status = 0
@@ -52,7 +55,7 @@ def serve(session, tests, link, slot, files, coverage_file, random_state):
 
 
 def _settle(config, link, slot, files):
-    """Joins the cgroup, and waits until testbox has seen this process in it."""
+    """Joins the cgroup and says so; testbox's `go` answers when it has seen this process in it."""
     set_dumpable(True)
     for name, descriptor in compat.capture_descriptors(config).items():
         os.dup2(files[name].fileno(), descriptor, inheritable=False)
@@ -69,8 +72,6 @@ def _settle(config, link, slot, files):
         os.close(descriptor)
     faulthandler.register(DUMP_SIGNAL, file=slot.dump, all_threads=True, chain=False)
     link.send({"k": "joined"})
-    while link.receive().get("k") != "go":
-        pass
 
 
 def _run(session, tests, shipper):
@@ -105,29 +106,31 @@ def _run_exit_handlers():
 
 
 class Shipper:
-    """The only plugin of a worker that hears of results: it sends them to the controller."""
+    """The only plugin of a worker that hears of results: it sends them to the controller.
 
-    def __init__(self, session, link, gauges, write_coverage):
-        self._session = session
+    It is registered in the controller, once for all workers: registering costs more than a short test. There it has no
+    owner, and says nothing.
+    """
+
+    def __init__(self, session):
+        self.session = session
         self._config = session.config
-        self._link = link
-        self._gauges = gauges
-        self._write_coverage = write_coverage
-        self._written_at = time.monotonic()
-        self._owner = os.getpid()
         self._always_asks = compat.writes_to_terminal(self._config)
         self._asks_at_end = self._always_asks or compat.others_hear_results(self._config)
         self._asks_now = False
+        self._owner = self._link = self._gauges = self._write_coverage = None
+        self._written_at = 0.0
         self._phase = None
         self._halted = False
-        self._listens = False
         self._left_out = set()
-
-    def take_over(self):
-        """Silences everybody else who hears of results."""
         self._config.pluginmanager.register(self, "testbox-shipper")
+
+    def take_over(self, link, gauges, write_coverage):
+        """In a fresh worker: silences everybody else who hears of results."""
+        self._link, self._gauges, self._write_coverage = link, gauges, write_coverage
+        self._written_at = time.monotonic()
         compat.mute_result_hooks(self._config, self)
-        self._listens = True
+        self._owner = os.getpid()
 
     def begin(self, test, item):
         """A test begins."""
@@ -140,8 +143,8 @@ class Shipper:
         """The test is over, with all its reports."""
         message = {"k": "finish", "i": test, "usage": self._gauges.end()}
         for name in ("shouldfail", "shouldstop"):
-            if getattr(self._session, name):
-                message[name] = str(getattr(self._session, name))
+            if getattr(self.session, name):
+                message[name] = str(getattr(self.session, name))
         if time.monotonic() - self._written_at >= COVERAGE_SECONDS:
             self._write_coverage()
             self._written_at = time.monotonic()
@@ -171,7 +174,7 @@ class Shipper:
         return self._halted
 
     def _ship(self, message, ask=False):
-        # A process that a test forked has the same hooks and the same socket, but no say.
+        # The controller, and a process that a test forked, have the same hooks, but no say.
         if os.getpid() != self._owner:
             return
         if self._always_asks:
@@ -192,13 +195,13 @@ class Shipper:
             elif word.get("k") == "word":
                 break
         for name in ("shouldfail", "shouldstop"):
-            if word.get(name) and not getattr(self._session, name):
-                setattr(self._session, name, word[name])
-        self._session.testsfailed = word.get("testsfailed", self._session.testsfailed)
+            if word.get(name) and not getattr(self.session, name):
+                setattr(self.session, name, word[name])
+        self.session.testsfailed = word.get("testsfailed", self.session.testsfailed)
 
     @pytest.hookimpl(trylast=True)
     def pytest_plugin_registered(self):
-        if self._listens:
+        if self._owner is not None:
             compat.mute_result_hooks(self._config, self)
 
     @pytest.hookimpl(tryfirst=True)
@@ -221,6 +224,8 @@ class Shipper:
         self._ship({"k": "logstart", "nodeid": nodeid, "location": reports.pack(tuple(location))}, ask=self._asks_now)
 
     def pytest_runtest_logreport(self, report):
+        if os.getpid() != self._owner:
+            return
         message, left_out = reports.to_message(report, self._config)
         for name in set(left_out) - self._left_out:
             self._left_out.add(name)
@@ -232,7 +237,7 @@ class Shipper:
         self._ship({"k": "logfinish", "nodeid": nodeid, "location": reports.pack(tuple(location))})
 
     def pytest_warning_recorded(self, warning_message, when, nodeid):
-        if self._listens:
+        if os.getpid() == self._owner:
             message = compat.warning_to_message(warning_message, when, nodeid)
             self._ship({"k": "warning", "data": message}, ask=self._always_asks)
 
