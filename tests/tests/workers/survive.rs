@@ -124,7 +124,8 @@ fn crashes_and_silent_exits_are_named() {
     let text = "\
 import os, signal
 
-def test_segfault(): os.kill(os.getpid(), signal.SIGSEGV)
+def segfault(): os.kill(os.getpid(), signal.SIGSEGV)
+def test_segfault(): segfault()
 def test_abort(): os.abort()
 def test_exit_0(): os._exit(0)
 def test_exit_3(): os._exit(3)
@@ -147,6 +148,14 @@ def test_fine(): pass
     for word in ["SIGSEGV", "SIGABRT", "SIGKILL"] {
         assert!(run.stdout.contains(word), "no {word} in\n{}", run.stdout);
     }
+    for (test, line, function) in [("test_segfault", 3, "segfault"), ("test_abort", 5, "test_abort")] {
+        let stack = row(&project, &format!("test_x.py::{test}"))["stack"].clone();
+        let place = format!("test_x.py:{line} in {function}");
+        assert!(stack[0].as_str().is_some_and(|call| call.ends_with(&place)), "{test}: {stack}");
+        assert!(run.stdout.contains(&place), "no `{place}` in\n{}", run.stdout);
+    }
+    assert_eq!(row(&project, "test_x.py::test_kill")["stack"], serde_json::json!([]));
+    assert!(!run.stderr.contains("Fatal Python error"), "{}", run.stderr);
 }
 
 fn what_is_left_behind_does_not_reach_the_next_test() {

@@ -2,6 +2,7 @@
 
 import array
 import collections
+import contextlib
 import json
 import os
 import select
@@ -20,17 +21,28 @@ DUMP_SIGNAL = signal.SIGRTMAX - 3
 #: How long to wait for testbox's answer to the first frame.
 ANSWER_SECONDS = 10.0
 
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_SPACE = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+_WAIT = int(socket.MSG_CMSG_CLOEXEC)
+_DO_NOT_WAIT = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+
 
 class Lost(Exception):
     """The other end is gone, or says what nobody of ours says."""
 
 
+class TooLong(Lost):
+    """A frame that the other end would take for an attack."""
+
+
 class Stream:
     """One end of a socket that carries frames of at most `limit` bytes."""
 
-    def __init__(self, sock, limit):
+    def __init__(self, sock, limit, encode=_ENCODE):
         self._socket = sock
         self._limit = limit
+        self._encode = encode
+        self._unsent = bytearray()
         self._buffer = bytearray()
         self._descriptors = collections.deque()
 
@@ -40,15 +52,26 @@ class Stream:
     def close(self):
         self._socket.close()
 
-    def send(self, message):
-        """Sends one frame; waits until the other end has room for it."""
-        body = json.dumps(message, separators=(",", ":")).encode()
+    def hold(self, message):
+        """One frame, to be sent with what is sent next: each time that the other end wakes up costs."""
+        body = self._encode(message)
         if len(body) > self._limit:
-            raise Lost("a frame of %d bytes, where %d are the most" % (len(body), self._limit))
-        try:
-            self._socket.sendall(struct.pack("<I", len(body)) + body)
-        except OSError as error:
-            raise Lost(f"cannot send: {error}") from error
+            raise TooLong("a frame of %d bytes, where %d are the most" % (len(body), self._limit))
+        self._unsent += struct.pack("<I", len(body)) + body.encode()
+
+    def flush(self):
+        """Sends what is held; waits until the other end has room for it."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, bytearray()
+            try:
+                self._socket.sendall(unsent)
+            except OSError as error:
+                raise Lost(f"cannot send: {error}") from error
+
+    def send(self, message):
+        """Sends one frame, after those that are held."""
+        self.hold(message)
+        self.flush()
 
     def receive(self, wait=True):
         """The next frame; None if `wait` is false and there is no whole one. Raises Lost at the end of the stream."""
@@ -85,10 +108,8 @@ class Stream:
         return [self._descriptors.popleft() for _ in range(count)]
 
     def _read(self, wait):
-        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-        flags = 0 if wait else socket.MSG_DONTWAIT
         try:
-            data, ancillary, told, _ = self._socket.recvmsg(65536, space, flags | socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, told, _ = self._socket.recvmsg(65536, _SPACE, _WAIT if wait else _DO_NOT_WAIT)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -110,9 +131,10 @@ class Channel:
     """testbox's socket. Every frame is numbered. After the first failure it is silent and `lost` says why."""
 
     def __init__(self, sock):
-        self._stream = Stream(sock, MAX_FRAME)
+        self._stream = Stream(sock, MAX_FRAME, _encode_for_all)
         self._owner = os.getpid()
         self._sequence = 0
+        self._holds = False
         self.lost = None
 
     def fileno(self):
@@ -127,11 +149,27 @@ class Channel:
         """Tells testbox; a process that a test forked has the same hooks and the same socket, but no say."""
         if self.lost is not None or os.getpid() != self._owner:
             return
+        self._sequence += 1
         try:
-            self._stream.send(dict(_readable(fields), t=kind, s=self._sequence + 1))
-            self._sequence += 1
+            self._stream.hold(dict(fields, t=kind, s=self._sequence))
+            if not self._holds:
+                self._stream.flush()
         except Lost as error:
             self.lost = str(error)
+
+    @contextlib.contextmanager
+    def together(self):
+        """What is said in here is sent at once, at its end."""
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
+            if self.lost is None and os.getpid() == self._owner:
+                try:
+                    self._stream.flush()
+                except Lost as error:
+                    self.lost = str(error)
 
     def receive(self, wait_seconds=0.0):
         """The next order; None if there is none within that time."""
@@ -154,8 +192,13 @@ class Channel:
         return order if order is not None and order.get("t") == "welcome" else None
 
 
+def _encode_for_all(message):
+    """JSON that every reader takes: of half characters it has only the names."""
+    body = _ENCODE(message)
+    return _ENCODE(_readable(message)) if "\\ud" in body else body
+
+
 def _readable(value):
-    """The same with text that every JSON reader takes: no half characters."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

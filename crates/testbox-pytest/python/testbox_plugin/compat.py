@@ -41,6 +41,15 @@ def capture_descriptors(config):
     return found
 
 
+def file_of_crashes(config):
+    """What pytest lets faulthandler write to when the interpreter crashes; None if it cannot be known."""
+    module = sys.modules.get("_pytest.faulthandler")
+    for name in ("fault_handler_stderr_fd_key", "fault_handler_stderr_key"):
+        if hasattr(module, name):
+            return config.stash.get(getattr(module, name), None)
+    return None
+
+
 def tear_down_all(session):
     """Ends every fixture that is still set up, as pytest does at the end of a session."""
     state = getattr(session, "_setupstate", None)
@@ -90,6 +99,12 @@ def others_hear_results(config):
             if not module.startswith(("_pytest.", "testbox_plugin")):
                 return True
     return False
+
+
+def others_run_tests(config):
+    """Whether anything but pytest itself has a part in running a test, before its setup or instead of it."""
+    implementations = config.hook.pytest_runtest_protocol.get_hookimpls()
+    return not all((getattr(each.function, "__module__", None) or "").startswith("_pytest.") for each in implementations)
 
 
 def other_test_loop(config):

@@ -87,9 +87,10 @@ class Controller:
             polls = any(worker.is_alive() and worker.pidfd is None for worker in self._crew.values())
             try:
                 ready = self._selector.select(POLL_SECONDS if polls else None)
-                for key, _ in ready:
-                    key.data()
-                self._look_for_ended()
+                with self._channel.together():
+                    for key, _ in ready:
+                        key.data()
+                    self._look_for_ended()
             except KeyboardInterrupt as error:
                 self._interrupt(error)
             self._stage.play()

@@ -80,12 +80,10 @@ def to_message(report, config):
     return message, left_out
 
 
-def shortened(message, limit):
-    """The same within `limit` bytes of JSON: a report that is too long even so loses its text, never its outcome."""
-    if len(json.dumps(message)) <= limit:
-        return message
-    data = dict(message["data"], sections=[], longrepr=f"a report of more than {limit} bytes was left out")
-    if len(json.dumps(data)) > limit:
+def shortened(message):
+    """The same without what makes a report too long: its text, never its outcome."""
+    data = dict(message["data"], sections=[], longrepr="the report's text was too long to be sent")
+    if len(json.dumps(data)) > MAX_SECTION:
         data["user_properties"] = []
     return dict(message, data=data)
 

@@ -16,7 +16,7 @@ import traceback
 import pytest
 
 from . import compat, reports
-from .channel import DUMP_SIGNAL, MAX_REPORT_FRAME, Lost
+from .channel import DUMP_SIGNAL, Lost, TooLong
 from .gauges import Gauges
 from .process import keep_signals_inside, set_dumpable
 
@@ -71,7 +71,18 @@ def _settle(config, link, slot, files):
     for descriptor in slot.join:
         os.close(descriptor)
     faulthandler.register(DUMP_SIGNAL, file=slot.dump, all_threads=True, chain=False)
+    if faulthandler.is_enabled():
+        _tell_crashes(config, slot.dump)
     link.send({"k": "joined"})
+
+
+def _tell_crashes(config, descriptor):
+    """Where this process crashes is told to testbox, which shows it with the test; where a child of it crashes is the
+    project's own affair, as ever."""
+    usual = compat.file_of_crashes(config)
+    if usual is not None:
+        faulthandler.enable(file=descriptor, all_threads=True)
+        os.register_at_fork(after_in_child=lambda: faulthandler.enable(file=usual))
 
 
 def _run(session, tests, shipper):
@@ -84,8 +95,10 @@ def _run(session, tests, shipper):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
             shipper.end(test)
             if session.shouldfail or session.shouldstop or shipper.is_halted():
+                shipper.flush()
                 compat.tear_down_all(session)
                 break
+        shipper.flush()
     except (KeyboardInterrupt, pytest.exit.Exception) as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         shipper.interrupted(error)
@@ -117,6 +130,8 @@ class Shipper:
         self._config = session.config
         self._always_asks = compat.writes_to_terminal(self._config)
         self._asks_at_end = self._always_asks or compat.others_hear_results(self._config)
+        # Where a test cannot end between its begin and its setup, its begin is told with its setup.
+        self._holds_start = not compat.others_run_tests(self._config)
         self._asks_now = False
         self._owner = self._link = self._gauges = self._write_coverage = None
         self._written_at = 0.0
@@ -137,7 +152,7 @@ class Shipper:
         self._phase = "setup"
         self._asks_now = self._always_asks or compat.uses_capture_fixture(item)
         self._gauges.begin()
-        self._ship({"k": "start", "i": test})
+        self._ship({"k": "start", "i": test}, hold=self._holds_start)
 
     def end(self, test):
         """The test is over, with all its reports."""
@@ -148,7 +163,7 @@ class Shipper:
         if time.monotonic() - self._written_at >= COVERAGE_SECONDS:
             self._write_coverage()
             self._written_at = time.monotonic()
-        self._ship(message, ask=self._asks_at_end)
+        self._ship(message, ask=self._asks_at_end, hold=True)
 
     def interrupted(self, error):
         """pytest.exit or Ctrl-C in a test: the controller stops the session as it would have stopped here."""
@@ -173,7 +188,13 @@ class Shipper:
             self._halted = message.get("k") == "halt"
         return self._halted
 
-    def _ship(self, message, ask=False):
+    def flush(self):
+        """Tells what is held."""
+        if os.getpid() == self._owner:
+            self._link.flush()
+
+    def _ship(self, message, ask=False, hold=False):
+        """With `hold` it travels with what is told next; nothing is held while a test's own code runs."""
         # The controller, and a process that a test forked, have the same hooks, but no say.
         if os.getpid() != self._owner:
             return
@@ -182,7 +203,12 @@ class Shipper:
                 stream.flush()
         if ask:
             message["ask"] = True
-        self._link.send(message)
+        try:
+            self._link.hold(message)
+        except TooLong:
+            self._link.hold(reports.shortened(message))
+        if ask or not hold:
+            self._link.flush()
         if ask:
             self._hear()
 
@@ -209,6 +235,7 @@ class Shipper:
         # Set up once more: a plugin runs the test again.
         if self._phase != "setup":
             self._ship({"k": "when", "when": "call"})
+        self.flush()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self):
@@ -221,7 +248,8 @@ class Shipper:
         self._ship({"k": "when", "when": "teardown"})
 
     def pytest_runtest_logstart(self, nodeid, location):
-        self._ship({"k": "logstart", "nodeid": nodeid, "location": reports.pack(tuple(location))}, ask=self._asks_now)
+        message = {"k": "logstart", "nodeid": nodeid, "location": reports.pack(tuple(location))}
+        self._ship(message, ask=self._asks_now, hold=True)
 
     def pytest_runtest_logreport(self, report):
         if os.getpid() != self._owner:
@@ -230,16 +258,16 @@ class Shipper:
         for name in set(left_out) - self._left_out:
             self._left_out.add(name)
             self._ship({"k": "note", "text": f"a report's attribute stays in the worker: {name} is no JSON"})
-        message = reports.shortened(message, MAX_REPORT_FRAME - 4096)
-        self._ship(message, ask=self._always_asks or report.outcome == "failed")
+        self._ship(message, ask=self._always_asks or report.outcome == "failed", hold=True)
 
     def pytest_runtest_logfinish(self, nodeid, location):
-        self._ship({"k": "logfinish", "nodeid": nodeid, "location": reports.pack(tuple(location))})
+        message = {"k": "logfinish", "nodeid": nodeid, "location": reports.pack(tuple(location))}
+        self._ship(message, hold=True)
 
     def pytest_warning_recorded(self, warning_message, when, nodeid):
         if os.getpid() == self._owner:
             message = compat.warning_to_message(warning_message, when, nodeid)
-            self._ship({"k": "warning", "data": message}, ask=self._always_asks)
+            self._ship({"k": "warning", "data": message}, ask=self._always_asks, hold=True)
 
 
 def _place_of(error):

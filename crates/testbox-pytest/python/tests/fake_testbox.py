@@ -112,10 +112,16 @@ class Run:
         text = ""
         for _ in range(100):
             os.kill(pid or self.process.pid, signal.SIGRTMAX - 3)
-            while select.select([self._reader], [], [], 0.1)[0]:
-                text += os.read(self._reader, 65536).decode()
+            text += self.dumped()
             if until in text:
                 break
+        return text
+
+    def dumped(self):
+        """What has come through the pipe for stacks."""
+        text = ""
+        while select.select([self._reader], [], [], 0.1)[0]:
+            text += os.read(self._reader, 65536).decode()
         return text
 
     def finish(self):

@@ -546,6 +546,30 @@ def test_what_a_report_carries_arrives(tmp_path):
     assert "odd (object)" in run.of("note")[0]["text"]
 
 
+@pytest.mark.parametrize("options", [[], ["-p", "no:faulthandler"]], ids=str)
+def test_the_stack_of_a_crash_is_told_to_testbox_and_a_childs_to_the_user(tmp_path, options):
+    text = (
+        "import os, signal, sys\n"
+        "def crash(): os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "def child(): crash()\n"
+        "def test_child():\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n        child()\n"
+        "    os.waitpid(pid, 0)\n"
+        "def test_crashes(): crash()\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, "-p", "no:randomly", *options, isolate="session")
+    run.wait_for("ended")
+    dumped = run.dumped()
+    run.finish()
+    assert run.outcomes() == {"test_child": "passed", "test_crashes": "failed"}
+    enabled = not options
+    assert ("Segmentation fault" in dumped and "in test_crashes" in dumped) is enabled, dumped
+    assert "in child" not in dumped
+    assert ("in child" in run.output) is enabled, run.output
+    assert run.output.count("Segmentation fault") == int(enabled)
+
+
 def test_stacks_of_a_worker_come_through_its_own_pipe(tmp_path):
     text = (
         "import collections, itertools, os\n"
