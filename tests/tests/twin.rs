@@ -1,5 +1,6 @@
 //! Twin runs: the tests of real projects come out the same under plain pytest and under `testbox run -- pytest`, with
-//! the project as an overlay view and with `--write`, as root and as an ordinary user. tests/twin/projects.toml lists
+//! the project as an overlay view and with `--write`, as root and as an ordinary user, with one worker, a worker for each
+//! file, a worker for each test, and two at once. tests/twin/projects.toml lists
 //! the projects, and with a reason each test that may come out differently; tests/twin/everyday is a suite of the
 //! everyday things that real ones rely on.
 
@@ -23,6 +24,9 @@ macro_rules! twins {
                 case("everyday things: overlay", EVERYDAY, || everyday(Form::Overlay)),
                 case("everyday things: write", EVERYDAY, || everyday(Form::Write)),
                 case("everyday things: user", &[Need::Root, Need::User, Need::Pytest], || everyday(Form::User)),
+                case("everyday things: file", EVERYDAY, || everyday(Form::File)),
+                case("everyday things: test", EVERYDAY, || everyday(Form::Test)),
+                case("everyday things: jobs", EVERYDAY, || everyday(Form::Jobs)),
                 case("everyday things: project of root", EVERYDAY, || everyday(Form::OfRoot)),
                 $($(case(concat!($project, ": ", stringify!($form)), $form.0, || same($project, $form.1)),)*)*
             ])
@@ -38,6 +42,15 @@ macro_rules! twins {
 /// As root, the project as an overlay view.
 #[expect(non_upper_case_globals, reason = "these names are those of the tests")]
 const overlay: (&[Need], Form) = (ROOT, Form::Overlay);
+/// As root, a worker for each file.
+#[expect(non_upper_case_globals, reason = "these names are those of the tests")]
+const file: (&[Need], Form) = (ROOT, Form::File);
+/// As root, a worker for each test.
+#[expect(non_upper_case_globals, reason = "these names are those of the tests")]
+const test: (&[Need], Form) = (ROOT, Form::Test);
+/// As root, two workers at once.
+#[expect(non_upper_case_globals, reason = "these names are those of the tests")]
+const jobs: (&[Need], Form) = (ROOT, Form::Jobs);
 /// As root, with `--write`.
 #[expect(non_upper_case_globals, reason = "these names are those of the tests")]
 const write: (&[Need], Form) = (ROOT, Form::Write);
@@ -46,12 +59,12 @@ const write: (&[Need], Form) = (ROOT, Form::Write);
 const user: (&[Need], Form) = (USER, Form::User);
 
 twins! {
-    "attrs": overlay write;
-    "autograd": overlay write;
-    "click": overlay write user;
-    "joblib": overlay write;
-    "more-itertools": overlay write;
-    "pexpect": overlay write;
-    "ptyprocess": overlay write user;
-    "waitress": overlay write;
+    "attrs": overlay write file test jobs;
+    "autograd": overlay write file test jobs;
+    "click": overlay write user file test jobs;
+    "joblib": overlay write file test jobs;
+    "more-itertools": overlay write file test jobs;
+    "pexpect": overlay write file test jobs;
+    "ptyprocess": overlay write user file test jobs;
+    "waitress": overlay write file test jobs;
 }

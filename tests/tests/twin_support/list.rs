@@ -37,6 +37,16 @@ pub(crate) struct Project {
 pub(crate) struct Exception {
     pub(crate) id: String,
     pub(crate) reason: String,
+    /// The forms for which it holds; all if there is none.
+    #[serde(default)]
+    pub(crate) forms: Vec<String>,
+}
+
+impl Exception {
+    /// Does it hold for this form?
+    pub(crate) fn is_for(&self, form: &str) -> bool {
+        self.forms.is_empty() || self.forms.iter().any(|word| word == form)
+    }
 }
 
 impl List {

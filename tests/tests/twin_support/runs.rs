@@ -31,6 +31,27 @@ pub(crate) enum Form {
     User,
     /// By root, with the project as an overlay view, and the project belongs to root: the box runs as the reserved user.
     OfRoot,
+    /// By root, a worker for each file.
+    File,
+    /// By root, a worker for each test.
+    Test,
+    /// By root, two workers at once.
+    Jobs,
+}
+
+impl Form {
+    /// The word that tests and the list of projects use.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay",
+            Self::Write => "write",
+            Self::User => "user",
+            Self::OfRoot => "project of root",
+            Self::File => "file",
+            Self::Test => "test",
+            Self::Jobs => "jobs",
+        }
+    }
 }
 
 /// A copy of a project in a temporary folder, with a home folder beside it.
@@ -98,6 +119,9 @@ fn arguments(form: Form, plugin: &Path) -> Vec<OsString> {
     words.extend(match form {
         Form::Overlay | Form::OfRoot => vec![],
         Form::Write => vec!["--write".into()],
+        Form::File => vec!["--isolate".into(), "file".into()],
+        Form::Test => vec!["--isolate".into(), "test".into()],
+        Form::Jobs => vec!["-j".into(), "2".into()],
         Form::User => vec!["--allow-degraded".into(), "memory,pids,cpu,io".into()],
     });
     words.push("--".into());
