@@ -33,6 +33,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("quotas_are_for_some_tests", quotas_are_for_some_tests),
         case("workers_at_once_give_the_same_results", workers_at_once_give_the_same_results),
         case("a_worker_at_once_is_killed_alone", a_worker_at_once_is_killed_alone),
+        case(
+            "a_conftest_with_an_alarm_of_faulthandler_is_no_trap",
+            a_conftest_with_an_alarm_of_faulthandler_is_no_trap,
+        ),
         case("isolate_none_is_plain_pytest", isolate_none_is_plain_pytest),
         case("a_limit_above_the_boxs_is_refused", a_limit_above_the_boxs_is_refused),
     ]
@@ -133,6 +137,21 @@ fn a_worker_at_once_is_killed_alone() {
         .expect_code(1);
     assert_eq!(row(&project, "test_a.py::test_bomb")["verdict"], "memory");
     assert_eq!(row(&project, "test_b.py::test_slow")["verdict"], "passed");
+}
+
+/// The thread of `dump_traceback_later` does not live in a forked worker, where the next call once waited for its end.
+fn a_conftest_with_an_alarm_of_faulthandler_is_no_trap() {
+    let project = Project::new();
+    project.write("conftest.py", "import faulthandler\nfaulthandler.dump_traceback_later(1000, exit=True)\n");
+    let text = "\
+import faulthandler
+
+def setup_module(): faulthandler.dump_traceback_later(900, exit=True)
+def teardown_module(): faulthandler.cancel_dump_traceback_later()
+def test_x(): pass
+";
+    project.write("test_x.py", text);
+    pytest(&project, &["--timeout", "20s"], &[]).expect_code(0);
 }
 
 fn isolate_none_is_plain_pytest() {

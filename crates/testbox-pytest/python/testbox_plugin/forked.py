@@ -1,5 +1,6 @@
 """A worker as the controller sees it: its slot, its process, its socket, its files, the test that it runs."""
 
+import faulthandler
 import os
 import random
 import socket
@@ -69,6 +70,8 @@ class Forked:
         ours, theirs = socket.socketpair()
         self._files = {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}  # noqa: SIM115
         state = random.getstate()
+        # Its thread would be missing in the child, where the next call of this kind would wait for it for ever.
+        faulthandler.cancel_dump_traceback_later()
         with warnings.catch_warnings():
             # Python 3.12 warns of threads at a fork; testbox tells of them itself, by name.
             warnings.simplefilter("ignore")
