@@ -24,6 +24,7 @@ class Takeover:
             return None
         with own_modules():
             from .controller import Controller
+        compat.forget_own_lines()
         Controller(session, self._channel, self._settings).run()
         return True
 

@@ -13,6 +13,8 @@ use testbox_pytest::calls;
 const MAX_DUMP: usize = 256 << 10;
 /// Bytes taken in one go.
 const CHUNK: usize = 64 << 10;
+/// Begins the dump of an interpreter that crashes: its last one.
+const CRASH: &[u8] = b"Fatal Python error";
 /// Dumps are not closer than this: each interrupts the tests for some microseconds.
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -66,10 +68,11 @@ impl Stacks {
         true
     }
 
-    /// Another test begins: what was seen before is not where it was.
+    /// Another test begins: what was seen before is not where it was. It may have crashed before its begin was heard.
     pub(super) fn forget(&mut self) {
         while self.read() {}
-        self.text.clear();
+        let crash = self.text.windows(CRASH.len()).rposition(|bytes| bytes == CRASH);
+        self.text.drain(..crash.unwrap_or(self.text.len()));
         (self.kept, self.last) = (None, None);
     }
 
@@ -87,5 +90,34 @@ impl Stacks {
             self.kept = Some(StackDump { at_ms: self.at_ms, calls });
         }
         self.text.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: &str = " (most recent call first):\n  File \"/p/x.py\", line 3 in f\n";
+
+    fn written(text: &str) -> (Stacks, OwnedFd) {
+        let (stacks, writer) = Stacks::new().unwrap();
+        rustix::io::write(&writer, text.as_bytes()).unwrap();
+        (stacks, writer)
+    }
+
+    #[test]
+    fn what_was_seen_before_a_test_is_forgotten() {
+        let (mut stacks, _writer) = written(&format!("Current thread 0x1{CALL}"));
+        stacks.forget();
+        assert_eq!(stacks.take(), None);
+    }
+
+    #[test]
+    fn a_crash_before_the_tests_begin_was_heard_is_kept() {
+        let before = "Current thread 0x1 (most recent call first):\n  File \"/p/before.py\", line 1 in g\n";
+        let (mut stacks, _writer) =
+            written(&format!("{before}Fatal Python error: Aborted\n\nCurrent thread 0x1{CALL}"));
+        stacks.forget();
+        assert_eq!(stacks.take().map(|dump| dump.calls), Some(vec!["/p/x.py:3 in f".to_owned()]));
     }
 }
