@@ -14,6 +14,9 @@ const LEAST_BYTES: u64 = 16 << 20;
 /// What a box keeps for itself of the memory that it has left: one part in so many of its limit, and so much at least.
 const MARGIN_SHARE: u64 = 50;
 const MARGIN_BYTES: u64 = 4 << 20;
+/// A worker that gets what the box has left gets one part in so many less: the next one then fits as well, although the
+/// controller has grown a little. Other limits mean other alarms, which take the kernel 10 to 40 ms.
+const SPARE_SHARE: u64 = 64;
 /// Processes and threads that a box keeps for itself.
 const MARGIN_PIDS: u64 = 8;
 
@@ -95,7 +98,7 @@ impl Slots {
             None => self.limited(SlotLimits {
                 memory_bytes: demand
                     .memory_bytes
-                    .map_or(left.memory_bytes, |bytes| bytes.min(self.bounds.memory_bytes)),
+                    .map_or(spared(left.memory_bytes), |bytes| bytes.min(self.bounds.memory_bytes)),
                 pids: demand.pids.map_or(left.pids, |pids| pids.min(self.bounds.pids)),
             })?,
         };
@@ -191,6 +194,10 @@ impl Slots {
             pids: self.bounds.pids.saturating_sub(pids + MARGIN_PIDS).max(1),
         }
     }
+}
+
+fn spared(left_bytes: u64) -> u64 {
+    (left_bytes - left_bytes / SPARE_SHARE).max(left_bytes.min(LEAST_BYTES))
 }
 
 impl Tally {
