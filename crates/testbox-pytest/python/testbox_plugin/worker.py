@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import traceback
 
@@ -108,6 +109,8 @@ def _run(session, tests, shipper):
 
 def _run_exit_handlers():
     """What the tests have registered for the end of their process; the controller's own handlers are not run here."""
+    # As the interpreter does it: threads first, with what executors have registered for this moment; then the others.
+    threading._shutdown()
     exit_multiprocessing = getattr(sys.modules.get("multiprocessing.util"), "_exit_function", None)
     if exit_multiprocessing is not None:
         exit_multiprocessing()
