@@ -28,7 +28,8 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
     let identity = identity::choose(host, project.owner);
 
     let mut table = MountTable::new(host);
-    mounts::add_system(&mut table, host, &image, plan)?;
+    let etc_files = mounts::etc_files(host, &image.etc);
+    mounts::add_system(&mut table, host, &image, plan, &etc_files);
     mounts::add_project(&mut table, host, plan, &project, &image.project)?;
     for path in &python.shown {
         table.show(Rank::Needed, &in_store(&image, path), true)?;
@@ -41,7 +42,7 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
     masked_paths.extend(visible(mounts::hidden(host, plan, &project, &image.project)?, &mounts.mounts));
     let mut notes = python.notes.clone();
     notes.extend(mounts::unguarded_links(host, plan, &project, &image.project));
-    let mut generated = etc::entries(host, &image, identity, plan.net.value, &home)?;
+    let mut generated = etc::entries(host, &image, identity, plan.net.value, &home, etc_files)?;
     let mut env = environment::build(plan, host, &python, &home, &image.home.user);
     let plugin = plugin::of(plan, host, &python.bin_folders);
     if let Some(plugin) = &plugin {

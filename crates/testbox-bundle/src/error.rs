@@ -12,7 +12,7 @@ use crate::walk::WalkError;
 pub enum BundleError {
     /// The compiled-in image is wrong: a fault of testbox.
     #[error("the compiled-in image `images/base.toml` is not valid")]
-    Image(#[from] toml::de::Error),
+    Image(#[from] serde_json::Error),
     /// The project is far more than a project.
     #[error("cannot show `{}` as the project: {why}", .project.display())]
     ProjectTooBroad {

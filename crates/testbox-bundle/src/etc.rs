@@ -9,7 +9,6 @@ use crate::bundle::{Entry, Identity};
 use crate::error::BundleError;
 use crate::host::Host;
 use crate::image::{EtcLists, Image};
-use crate::mounts::etc_patterns;
 use crate::walk::{self, Walked};
 
 const NOBODY: u32 = 65_534;
@@ -23,6 +22,7 @@ pub(crate) fn entries(
     identity: Identity,
     net: Net,
     home: &Path,
+    copied: Vec<(PathBuf, Walked)>,
 ) -> Result<Vec<Entry>, BundleError> {
     let user = image.home.user.as_str();
     let mut entries = accounts(user, identity.box_uid, identity.box_gid, home);
@@ -30,8 +30,8 @@ pub(crate) fn entries(
     entries.push(file("nsswitch.conf", NSSWITCH.to_owned()));
     entries.push(file("hosts", hosts(host, net, user)));
     entries.push(file("resolv.conf", resolver(host, net)));
-    for path in etc_patterns(host, &image.etc.copy) {
-        copy(host, &image.etc, &path, &mut entries)?;
+    for (path, end) in copied {
+        copy(host, &image.etc, &path, end, &mut entries)?;
     }
     Ok(entries)
 }
@@ -70,15 +70,14 @@ fn resolver(host: &Host, net: Net) -> String {
     }
 }
 
-/// A file, a link into /usr, or a folder with the files in it; nothing if the host has none or it is not public.
-fn copy(host: &Host, etc: &EtcLists, path: &Path, entries: &mut Vec<Entry>) -> Result<(), BundleError> {
-    let Ok(end) = walk::walk(host, path) else { return Ok(()) };
+/// A file, a link into /usr, or a folder with the files in it; nothing if it is not public.
+fn copy(host: &Host, etc: &EtcLists, path: &Path, end: Walked, entries: &mut Vec<Entry>) -> Result<(), BundleError> {
     if end.metadata.is_dir() {
         entries.push(Entry::Dir { path: path.to_owned(), mode: 0o755 });
         for name in host.names_in(path) {
             let inner = path.join(name);
-            if walk::is_file(host, &inner) {
-                copy(host, etc, &inner, entries)?;
+            if let Some(end) = walk::walk(host, &inner).ok().filter(|end| end.metadata.is_file()) {
+                copy(host, etc, &inner, end, entries)?;
             }
         }
         return Ok(());

@@ -47,15 +47,28 @@ impl Host {
 
     /// Where a path of the host is for this process.
     pub(crate) fn at(&self, path: &Path) -> PathBuf {
+        if self.is_real() && path.is_absolute() {
+            return path.to_owned();
+        }
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// As [`Self::at`], with links followed below the root.
     pub(crate) fn real(&self, path: &Path) -> PathBuf {
-        if self.root == Path::new("/") {
+        if self.is_real() {
             return path.to_owned();
         }
         walk::walk(self, path).map_or_else(|_| self.at(path), |end| self.at(&end.path))
+    }
+
+    /// Its paths mean what the kernel takes them for.
+    fn is_real(&self) -> bool {
+        self.root.as_os_str() == "/"
+    }
+
+    /// Is there certainly nothing at a path? `false` where that takes a walk.
+    pub(crate) fn lacks(&self, path: &Path) -> bool {
+        self.is_real() && rustix::fs::access(path, rustix::fs::Access::EXISTS) == Err(rustix::io::Errno::NOENT)
     }
 
     /// The value of an environment variable, if it is set and not empty.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-const BASE: &str = include_str!("../../../images/base.toml");
+/// `images/base.toml`, as the build script compiled it.
+const BASE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.json"));
 
 /// The parsed `images/base.toml`; the file explains each list.
 #[derive(Debug, Clone, Deserialize)]
@@ -116,8 +117,8 @@ impl ScratchName {
 
 impl Image {
     /// The compiled-in image.
-    pub(crate) fn base() -> Result<Self, toml::de::Error> {
-        toml::from_str(BASE)
+    pub(crate) fn base() -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(BASE)
     }
 }
 

@@ -10,12 +10,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 pub(crate) use project::{add as add_project, hidden, must_stay_absent, unguarded_links};
-pub(crate) use system::{add as add_system, etc_patterns};
+pub(crate) use system::{add as add_system, etc_files};
 
 use crate::bundle::{BoxMount, Source};
 use crate::error::BundleError;
 use crate::host::Host;
-use crate::walk::{self, Link};
+use crate::walk::{self, Link, Walked};
 
 /// Who wins when two ask for the same place; later is stronger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +67,11 @@ impl<'a> MountTable<'a> {
     pub(crate) fn show(&mut self, rank: Rank, path: &Path, read_only: bool) -> Result<PathBuf, BundleError> {
         let end = walk::walk(self.host, path)
             .map_err(|source| BundleError::Unresolvable { path: path.to_owned(), source })?;
+        Ok(self.show_end(rank, end, read_only))
+    }
+
+    /// As [`Self::show`], for a path that was followed already.
+    pub(crate) fn show_end(&mut self, rank: Rank, end: Walked, read_only: bool) -> PathBuf {
         self.links.extend(end.links);
         let source = Source::Bind {
             path: end.path.clone(),
@@ -74,7 +79,7 @@ impl<'a> MountTable<'a> {
             shift_root: needs_shift(self.host, &end.metadata, read_only),
         };
         self.add(rank, BoxMount { destination: end.path.clone(), source, read_only });
-        Ok(end.path)
+        end.path
     }
 
     /// Records the links on the way to `path`, which something else shows.

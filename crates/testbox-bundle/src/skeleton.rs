@@ -1,6 +1,6 @@
 //! The root file system beside the mounts: folders, links, files, and a place for every mount.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::bundle::{BoxMount, Entry, Source};
@@ -16,11 +16,12 @@ pub(crate) fn entries(lists: &SkeletonLists, generated: Vec<Entry>, mounts: &Mou
     for entry in folders.chain(own_links).chain(host_links).chain(generated) {
         entries.insert(path_of(&entry).to_owned(), entry);
     }
-    entries.retain(|path, _| !is_covered(path, &mounts.mounts));
+    let places: BTreeSet<&Path> = mounts.mounts.iter().map(|mount| mount.destination.as_path()).collect();
+    entries.retain(|path, _| !is_covered(path, &places));
     for path in entries.keys().cloned().collect::<Vec<_>>() {
         add_parents(&mut entries, &path);
     }
-    for mount in mounts.mounts.iter().filter(|mount| !is_covered(&mount.destination, &mounts.mounts)) {
+    for mount in mounts.mounts.iter().filter(|mount| !is_covered(&mount.destination, &places)) {
         entries.insert(mount.destination.clone(), place(mount));
         add_parents(&mut entries, &mount.destination);
     }
@@ -36,8 +37,9 @@ fn add_parents(entries: &mut BTreeMap<PathBuf, Entry>, path: &Path) {
     }
 }
 
-fn is_covered(path: &Path, mounts: &[BoxMount]) -> bool {
-    mounts.iter().any(|mount| path != mount.destination && path.starts_with(&mount.destination))
+/// Does it lie below one of these places?
+fn is_covered(path: &Path, places: &BTreeSet<&Path>) -> bool {
+    path.ancestors().skip(1).any(|above| places.contains(above))
 }
 
 fn place(mount: &BoxMount) -> Entry {

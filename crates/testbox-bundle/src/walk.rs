@@ -25,7 +25,7 @@ pub(crate) struct Link {
 }
 
 /// The end of a path.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Walked {
     /// The path without links.
     pub(crate) path: PathBuf,
@@ -80,10 +80,7 @@ pub(crate) fn walk(host: &Host, path: &Path) -> Result<Walked, WalkError> {
 /// The answer of one or two system calls, if the kernel meets no link on the way; most paths have none, and discovery
 /// asks for hundreds.
 fn straight(host: &Host, path: &Path) -> Option<Result<Walked, WalkError>> {
-    let clean = Path::new("/").join(path.components().collect::<PathBuf>());
-    if clean.components().any(|component| component == Component::ParentDir) {
-        return None;
-    }
+    let clean = if is_clean(path) { path.to_owned() } else { normal(path)? };
     match look_up(host, &clean) {
         Ok(metadata) => Some(Ok(Walked { path: clean, links: Vec::new(), metadata })),
         Err(Errno::NOENT) => {
@@ -93,6 +90,19 @@ fn straight(host: &Host, path: &Path) -> Option<Result<Walked, WalkError>> {
         }
         Err(_) => None,
     }
+}
+
+/// Nothing in it has to be resolved by text: most paths that discovery asks for are of this kind.
+fn is_clean(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let Some(below) = bytes.strip_prefix(b"/") else { return false };
+    below.is_empty() || below.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
+}
+
+/// The same path without `.` and doubled slashes; `None` if it goes up somewhere, which only links can tell.
+fn normal(path: &Path) -> Option<PathBuf> {
+    let clean = Path::new("/").join(path.components().collect::<PathBuf>());
+    (!clean.components().any(|component| component == Component::ParentDir)).then_some(clean)
 }
 
 /// What is at a path that holds no links.
@@ -198,7 +208,20 @@ mod tests {
         fs::write(dir.path().join("a/b/f"), "").unwrap();
         fs::os::unix::fs::symlink("a/b", dir.path().join("l")).unwrap();
         let host = Host { root: dir.path().canonicalize().unwrap(), ..Host::current() };
-        for path in ["/", "/a/b", "/a/b/f", "/a/b/none", "/a/none/x", "/l/f", "/l", "/a/../a/b", "/a/b/f/x", "/none"] {
+        for path in [
+            "/",
+            "//a/./b/",
+            "a/b",
+            "/a/b",
+            "/a/b/f",
+            "/a/b/none",
+            "/a/none/x",
+            "/l/f",
+            "/l",
+            "/a/../a/b",
+            "/a/b/f/x",
+            "/none",
+        ] {
             let seen = |walked: Result<Walked, WalkError>| match walked {
                 Ok(end) => format!("{:?} {:?} {:?}", end.path, end.links, end.metadata.file_type()),
                 Err(error) => error.to_string(),

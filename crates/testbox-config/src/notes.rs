@@ -87,17 +87,17 @@ fn unserved(plan: &RunPlan) -> Vec<String> {
 fn opened_by_project(plan: &RunPlan) -> Vec<String> {
     let view = &plan.view;
     let opened = [
-        ("policy", &plan.policy.origin, plan.policy.value != "strict"),
-        ("write", &view.write.origin, view.write.value),
-        ("ro", &view.ro.origin, true),
-        ("rw", &view.rw.origin, true),
-        ("env", &plan.env.origin, passes_more(plan)),
-        ("net", &plan.net.origin, plan.net.value == Net::Host),
-        ("seccomp", &plan.seccomp.origin, true),
-        ("allow-degraded", &plan.allow_degraded.origin, true),
+        ("policy", &plan.policy.origin, (|plan| plan.policy.value != "strict") as fn(&RunPlan) -> bool),
+        ("write", &view.write.origin, |plan| plan.view.write.value),
+        ("ro", &view.ro.origin, |_| true),
+        ("rw", &view.rw.origin, |_| true),
+        ("env", &plan.env.origin, passes_more),
+        ("net", &plan.net.origin, |plan| plan.net.value == Net::Host),
+        ("seccomp", &plan.seccomp.origin, |_| true),
+        ("allow-degraded", &plan.allow_degraded.origin, |_| true),
     ];
-    let note = |(key, origin, open): &(&str, &Origin, bool)| {
-        let place = project_file(origin).filter(|_| *open)?;
+    let note = |(key, origin, opens): &(&str, &Origin, fn(&RunPlan) -> bool)| {
+        let place = project_file(origin).filter(|_| opens(plan))?;
         Some(format!("`{key}` of {place} opens the box wider than the default policy"))
     };
     opened.iter().filter_map(note).collect()

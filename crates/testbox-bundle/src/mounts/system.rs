@@ -6,36 +6,41 @@ use testbox_model::{Limits, Net, RunPlan};
 
 use super::{MountTable, Rank};
 use crate::bundle::{BoxMount, Source};
-use crate::error::BundleError;
 use crate::host::Host;
 use crate::image::{EtcLists, Image};
-use crate::walk;
+use crate::walk::{self, Walked};
 
 /// /dev holds device nodes and links only.
 const DEV_BYTES: u64 = 1 << 20;
 const DEV_INODES: u64 = 1024;
 
 /// Adds them.
-pub(crate) fn add(table: &mut MountTable<'_>, host: &Host, image: &Image, plan: &RunPlan) -> Result<(), BundleError> {
-    for folder in image.system.folders.iter().filter(|folder| walk::is_folder(host, folder)) {
-        table.show(Rank::System, folder, true)?;
-    }
-    for folder in etc_patterns(host, &image.etc.bind).filter(|folder| walk::is_folder(host, folder)) {
-        table.show(Rank::System, &folder, true)?;
-    }
-    for path in large_etc_files(host, &image.etc) {
-        table.show(Rank::System, &path, true)?;
-    }
+pub(crate) fn add(
+    table: &mut MountTable<'_>,
+    host: &Host,
+    image: &Image,
+    plan: &RunPlan,
+    etc_files: &[(PathBuf, Walked)],
+) {
+    let folders = image.system.folders.iter().cloned().chain(etc_patterns(host, &image.etc.bind));
+    let folders = folders.filter_map(|folder| walk::walk(host, &folder).ok()).filter(|end| end.metadata.is_dir());
+    folders.for_each(|end| drop(table.show_end(Rank::System, end, true)));
+    let large = etc_files.iter().filter(|(_, end)| is_large(&image.etc, end));
+    large.for_each(|(_, end)| drop(table.show_end(Rank::System, end.clone(), true)));
     kernel(&plan.limits, plan.net.value).into_iter().for_each(|mount| table.add(Rank::System, mount));
     for folder in &image.scratch.folders {
         let source = Source::Scratch { name: folder.name.as_str(), mode: folder.mode };
         table.add(Rank::System, BoxMount { destination: folder.path.clone(), source, read_only: false });
     }
-    Ok(())
+}
+
+/// What there is of the files and folders of /etc that the box gets copies of, and where each path leads.
+pub(crate) fn etc_files(host: &Host, etc: &EtcLists) -> Vec<(PathBuf, Walked)> {
+    etc_patterns(host, &etc.copy).filter_map(|path| walk::walk(host, &path).ok().map(|end| (path, end))).collect()
 }
 
 /// The existing paths of /etc that the patterns mean; `*` ends a prefix of the last component.
-pub(crate) fn etc_patterns<'a>(host: &'a Host, patterns: &'a [String]) -> impl Iterator<Item = PathBuf> + 'a {
+fn etc_patterns<'a>(host: &'a Host, patterns: &'a [String]) -> impl Iterator<Item = PathBuf> + 'a {
     patterns.iter().flat_map(move |pattern| {
         let path = Path::new("/etc").join(pattern);
         let Some(prefix) = pattern.strip_suffix('*') else { return vec![path] };
@@ -47,11 +52,9 @@ pub(crate) fn etc_patterns<'a>(host: &'a Host, patterns: &'a [String]) -> impl I
     })
 }
 
-fn large_etc_files<'a>(host: &'a Host, etc: &'a EtcLists) -> impl Iterator<Item = PathBuf> + 'a {
-    etc_patterns(host, &etc.copy).filter(|path| {
-        let end = walk::walk(host, path);
-        end.is_ok_and(|end| end.metadata.is_file() && end.metadata.len() > etc.copy_limit_bytes)
-    })
+/// A file that is bound and not copied.
+fn is_large(etc: &EtcLists, end: &Walked) -> bool {
+    end.metadata.is_file() && end.metadata.len() > etc.copy_limit_bytes
 }
 
 fn kernel(limits: &Limits, net: Net) -> [BoxMount; 6] {

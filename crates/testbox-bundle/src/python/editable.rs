@@ -50,11 +50,7 @@ fn named_by(
     name: &str,
 ) -> Result<Option<(PathBuf, Vec<PathBuf>)>, PythonError> {
     let (file, parse): (PathBuf, fn(&str) -> Vec<PathBuf>) = if name.ends_with(".dist-info") {
-        let file = site.join(name).join("direct_url.json");
-        if !walk::is_file(look.host, &file) {
-            return Ok(None);
-        }
-        (file, direct_url)
+        (site.join(name).join("direct_url.json"), direct_url)
     } else if name.ends_with(".pth") {
         (file, path_lines)
     } else if name.ends_with(".egg-link") {
@@ -64,7 +60,8 @@ fn named_by(
     } else {
         return Ok(None);
     };
-    if !walk::is_file(look.host, &file) {
+    // Most packages have none.
+    if look.host.lacks(&file) || !walk::is_file(look.host, &file) {
         return Ok(None);
     }
     let text = look.host.read_text(&file).map_err(|source| PythonError::Unreadable { path: file.clone(), source })?;
