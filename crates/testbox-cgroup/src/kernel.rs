@@ -26,8 +26,20 @@ impl Kernel {
 
 /// Reads a whole file; bytes that are not UTF-8 are replaced.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    open_file(path)?.read_to_end(&mut bytes)?;
+    let mut file = open_file(path)?;
+    // Most of these files are short: one read takes all, and no question is asked about a size that none of them has.
+    let mut start = [0u8; 1024];
+    let mut length = 0;
+    while length < start.len() {
+        match file.read(&mut start[length..]) {
+            Ok(0) => return Ok(String::from_utf8_lossy(&start[..length]).into_owned()),
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut bytes = start.to_vec();
+    file.read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -59,5 +71,19 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
     match rustix::io::write(&file, value.as_bytes())? {
         written if written == value.len() => Ok(()),
         written => Err(io::Error::other(format!("only {written} of {} bytes were taken", value.len()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_and_long_files_are_read_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for length in [0, 1, 1023, 1024, 1025, 100_000] {
+            fs_err::write(file.path(), "x".repeat(length)).unwrap();
+            assert_eq!(read(file.path()).unwrap().len(), length);
+        }
     }
 }
