@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -54,6 +55,12 @@ impl Program {
 
     pub(crate) fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);
+        self
+    }
+
+    /// Starts it as this user and group, without any other group; only root can.
+    pub(crate) fn by(mut self, id: u32) -> Self {
+        self.command.uid(id).gid(id);
         self
     }
 

@@ -1,16 +1,17 @@
-//! Where the benchmark runs: a copy of the release binary and a small project, which every user can reach.
+//! Where the benchmark runs: a copy of the binary that users get and a small project, which every user can reach.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::cache::{Cache, is_root, make_readable};
+use crate::dist;
 use crate::error::Error;
 use crate::program::Program;
-use crate::testbox::{self, Testbox};
+use crate::testbox::Testbox;
 use crate::workspace::Workspace;
 
 /// The ordinary user of the benchmark: a number without an account, so that nothing of the machine depends on it.
-const ORDINARY_UID: &str = "735701";
+const ORDINARY_UID: u32 = 735_701;
 
 /// Who starts what is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(crate) struct Place<'a> {
 impl<'a> Place<'a> {
     /// Builds testbox and makes the folders.
     pub(crate) fn new(workspace: &'a Workspace) -> Result<Self, Error> {
-        let built = testbox::build(workspace)?;
+        let built = dist::build(workspace)?;
         let dir = Cache::open(workspace)?.fresh("bench")?;
         let binary = dir.join("testbox");
         fs_err::copy(built, &binary)?;
@@ -55,7 +56,7 @@ impl<'a> Place<'a> {
         fs_err::create_dir_all(project.join(".git"))?;
         make_readable(&project)?;
         if user == User::Ordinary {
-            Program::new("chown").args(["-R", ORDINARY_UID]).arg(&project).stdout()?;
+            Program::new("chown").args(["-R", &ORDINARY_UID.to_string()]).arg(&project).stdout()?;
         }
         Ok(project)
     }
@@ -69,9 +70,8 @@ impl<'a> Place<'a> {
     pub(crate) fn program(&self, user: User, program: &Path) -> Program {
         let started = match user {
             User::Caller => Program::new(program),
-            User::Ordinary => Program::new("setpriv")
-                .args([&format!("--reuid={ORDINARY_UID}"), &format!("--regid={ORDINARY_UID}"), "--clear-groups"])
-                .arg(program),
+            // Not by another program, whose own start would be measured, too.
+            User::Ordinary => Program::new(program).by(ORDINARY_UID),
         };
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
         started.only_env([("PATH", path), ("HOME", OsString::from("/nonexistent")), ("LANG", "C.UTF-8".into())])

@@ -74,6 +74,8 @@ struct Bundle {
     dir: PathBuf,
     /// Destinations, types and sources of its mounts.
     mounts: Vec<Mount>,
+    /// What testbox covers or makes read-only, as far as it is there: as many mounts again.
+    covers: Vec<Cover>,
 }
 
 struct Mount {
@@ -99,7 +101,7 @@ impl Bundle {
         let config: Value =
             serde_json::from_str(&text).map_err(|source| Error::Json { what: file.display().to_string(), source })?;
         let mounts = config["mounts"].as_array().into_iter().flatten().filter_map(Mount::of).collect();
-        Ok(Self { dir, mounts })
+        Ok(Self { dir, mounts, covers: Cover::all(&config["linux"], project) })
     }
 
     fn runc(&self, place: &Place<'_>) -> Program {
@@ -107,7 +109,8 @@ impl Bundle {
         place.program(User::Caller, runc).args(["run", "--bundle"]).arg(&self.dir).arg("testbox-bench")
     }
 
-    /// bubblewrap with all namespaces, and each mount of the bundle that it knows how to make.
+    /// bubblewrap with all namespaces and as many mounts as the bundle's; what it cannot make (an overlay, a sysfs) is a
+    /// tmpfs.
     fn bubblewrap(&self, place: &Place<'_>, user: User, project: &Path) -> Program {
         let mut program = place
             .program(user, Path::new("bwrap"))
@@ -116,6 +119,10 @@ impl Bundle {
         for mount in &self.mounts {
             program = program.args(mount.for_bubblewrap());
         }
+        for cover in &self.covers {
+            program = program.args(cover.for_bubblewrap());
+        }
+        program = program.args(["--remount-ro", "/sys"]);
         for link in ["bin", "sbin", "lib", "lib64"] {
             if Path::new("/").join(link).is_symlink() {
                 program = program.args(["--symlink", &format!("usr/{link}"), &format!("/{link}")]);
@@ -143,15 +150,49 @@ impl Mount {
         match self.kind.as_str() {
             "proc" => vec!["--proc", &self.destination],
             "tmpfs" if self.destination == "/dev" => vec!["--dev", "/dev"],
-            "tmpfs" | "overlay" => vec!["--tmpfs", &self.destination],
+            "tmpfs" | "overlay" | "sysfs" => vec!["--tmpfs", &self.destination],
             "mqueue" => vec!["--mqueue", &self.destination],
-            "sysfs" => vec!["--ro-bind", "/sys", &self.destination],
             "bind" | "none" if below("/dev") || below("/proc") => vec![],
             "bind" | "none" if Path::new(&self.source).is_absolute() => {
                 let flag = if self.read_only { "--ro-bind" } else { "--bind" };
                 vec![flag, &self.source, &self.destination]
             }
             _ => vec![],
+        }
+    }
+}
+
+/// A path that is covered or made read-only, and how.
+enum Cover {
+    File(String),
+    Folder(String),
+    ReadOnly(String),
+}
+
+impl Cover {
+    /// The masked and the read-only paths of a configuration that are there; those of the project are covered in its view.
+    fn all(linux: &Value, project: &Path) -> Vec<Self> {
+        let paths = |key: &str| {
+            let list = linux[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+            list.filter(|path| Path::new(path).exists()).collect::<Vec<_>>()
+        };
+        let mut masks = paths("maskedPaths");
+        // What lies below a covered folder is covered with it.
+        masks.sort();
+        masks.dedup_by(|path, above| Path::new(path).starts_with(above));
+        let is_folder = |path: &str| Path::new(path).is_dir();
+        let masked = masks.into_iter().map(|path| {
+            let folder = is_folder(&path) || Path::new(&path).starts_with(project);
+            if folder { Self::Folder(path) } else { Self::File(path) }
+        });
+        masked.chain(paths("readonlyPaths").into_iter().map(Self::ReadOnly)).collect()
+    }
+
+    fn for_bubblewrap(&self) -> Vec<&str> {
+        match self {
+            Self::File(path) => vec!["--ro-bind", "/dev/null", path],
+            Self::Folder(path) => vec!["--tmpfs", path, "--remount-ro", path],
+            Self::ReadOnly(path) => vec!["--ro-bind", path, path],
         }
     }
 }
@@ -167,5 +208,16 @@ mod tests {
         assert_eq!(flags(usr), "--ro-bind /usr /usr");
         assert_eq!(flags(r#"{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}"#), "--tmpfs /tmp");
         assert_eq!(flags(r#"{"destination": "/dev/pts", "type": "devpts", "source": "devpts"}"#), "");
+    }
+
+    #[test]
+    fn the_yardstick_covers_what_the_bundle_covers() {
+        let json = r#"{"maskedPaths": ["/proc/keys", "/proc/acpi", "/none"], "readonlyPaths": ["/proc/sys"]}"#;
+        let linux: Value = serde_json::from_str(json).unwrap();
+        let covers = Cover::all(&linux, Path::new("/project"));
+        let flags: Vec<String> = covers.iter().map(|cover| cover.for_bubblewrap().join(" ")).collect();
+        assert!(flags.contains(&"--ro-bind /proc/sys /proc/sys".to_owned()));
+        assert!(!flags.iter().any(|flag| flag.contains("/none")));
+        assert_eq!(Path::new("/proc/keys").exists(), flags.contains(&"--ro-bind /dev/null /proc/keys".to_owned()));
     }
 }
