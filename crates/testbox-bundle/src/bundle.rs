@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use testbox_model::{Limits, Net, SeccompChoice};
 
 /// Everything that the sandbox needs to build a box.
@@ -79,7 +80,7 @@ pub struct Process {
 }
 
 /// Host user and the user that the box shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// User id on the host; never 0.
     pub host_uid: u32,

@@ -12,7 +12,7 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxCapabilitiesBuilde
 
 use crate::bundle::{BoxMount, Bundle, Entry, Source};
 use crate::error::BundleError;
-use crate::spec::{Layers, Placement, faulty, oci_spec, resources_of_limits};
+use crate::spec::{Layers, Namespaces, Placement, faulty, oci_spec, resources_of_limits};
 use crate::{etc, seccomp, skeleton};
 
 /// Writes `dir/config.json`, `dir/rootfs` and `dir/scratch`. All or nothing: the folder appears when it is complete.
@@ -144,7 +144,7 @@ fn own(bundle: &Bundle, folder: &Path, mode: u32) -> Result<(), BundleError> {
 fn write_config(bundle: &Bundle, partial: &Path, target: &Path) -> Result<(), BundleError> {
     let placement = Placement {
         rootfs: Path::new("rootfs"),
-        staged: &|_, _| None,
+        staged: |_| false,
         layers: &|_: &BoxMount, index| Some(layers(target, index)),
         user: (bundle.identity.host_uid, bundle.identity.host_gid),
         capabilities: no_capabilities()?,
@@ -152,6 +152,7 @@ fn write_config(bundle: &Bundle, partial: &Path, target: &Path) -> Result<(), Bu
         resources: Some(resources_of_limits(&bundle.limits)?),
         seccomp: Some(seccomp::oci(&bundle.seccomp)?),
         terminal: bundle.process.tty,
+        namespaces: Namespaces::All,
     };
     let spec = oci_spec(bundle, &placement)?;
     let path = partial.join("config.json");

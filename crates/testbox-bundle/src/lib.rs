@@ -13,6 +13,7 @@ mod host;
 mod identity;
 mod image;
 mod mounts;
+mod outline;
 mod plugin;
 mod project;
 mod python;
@@ -27,8 +28,9 @@ pub use bundle::{BoxMount, Bundle, Entry, Identity, Interpreter, Process, Resour
 pub use error::BundleError;
 pub use export::export;
 pub use host::Host;
+pub use outline::Outline;
 pub use python::PythonError;
-pub use spec::{Layers, Placement, oci_spec};
+pub use spec::{Layers, Namespaces, Placement, oci_spec};
 pub use testbox_pytest::plugin::CHANNEL_VARIABLE;
 pub use walk::WalkError;
 

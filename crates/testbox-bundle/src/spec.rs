@@ -16,7 +16,7 @@ use testbox_model::Net;
 
 pub(crate) use resources::of_limits as resources_of_limits;
 
-use crate::bundle::{BoxMount, Bundle, Resource, Rlimit};
+use crate::bundle::{BoxMount, Bundle, Resource, Rlimit, Source};
 use crate::error::BundleError;
 
 /// The version of the runtime specification that every value here is part of.
@@ -26,9 +26,8 @@ const OCI_VERSION: &str = "1.0.2";
 pub struct Placement<'a> {
     /// The root file system with the skeleton.
     pub rootfs: &'a Path,
-    /// Where a mount was prepared, by mount and index in [`Bundle::mounts`]; it becomes a plain bind. `None`: the
-    /// runtime makes the mount itself.
-    pub staged: &'a dyn Fn(&BoxMount, usize) -> Option<PathBuf>,
+    /// Is a mount of this kind in the root file system already? The runtime makes the others.
+    pub staged: fn(&Source) -> bool,
     /// The written layer of a view that the runtime mounts itself.
     pub layers: &'a dyn Fn(&BoxMount, usize) -> Option<Layers>,
     /// User and group of the process, as the runtime's user namespace numbers them.
@@ -43,6 +42,17 @@ pub struct Placement<'a> {
     pub seccomp: Option<LinuxSeccomp>,
     /// The runtime makes a pseudo terminal.
     pub terminal: bool,
+    /// Which namespaces the runtime makes.
+    pub namespaces: Namespaces,
+}
+
+/// The namespaces that a runtime makes; never the user's, which the launcher made, or an export does without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namespaces {
+    /// All that the bundle asks for.
+    All,
+    /// Only those that take a new process or a new root: whoever calls the runtime is in the others already.
+    PidAndMount,
 }
 
 /// The written layer of a view.
@@ -56,10 +66,10 @@ pub struct Layers {
 
 impl<'a> Placement<'a> {
     /// The box that testbox launches itself: mounts staged, limits and filters applied by testbox's own processes, the
-    /// process root of the launcher's user namespace.
+    /// process root of the launcher's user namespace and in its other namespaces.
     pub fn launched(
         rootfs: &'a Path,
-        staged: &'a dyn Fn(&BoxMount, usize) -> Option<PathBuf>,
+        staged: fn(&Source) -> bool,
         capabilities: LinuxCapabilities,
         cgroups_path: PathBuf,
     ) -> Self {
@@ -73,6 +83,7 @@ impl<'a> Placement<'a> {
             resources: None,
             seccomp: None,
             terminal: false,
+            namespaces: Namespaces::PidAndMount,
         }
     }
 }
@@ -83,19 +94,20 @@ impl<'a> Placement<'a> {
 /// # Errors
 /// A view is neither staged nor has layers; or oci-spec refuses a value, which is a fault of testbox.
 pub fn oci_spec(bundle: &Bundle, placement: &Placement<'_>) -> Result<Spec, BundleError> {
-    let mounts = bundle.mounts.iter().enumerate();
+    let mounts = bundle.mounts.iter().enumerate().filter(|(_, item)| !(placement.staged)(&item.source));
     let mounts = mounts.map(|(index, item)| mount::convert(bundle, item, index, placement));
     let mounts = mounts.collect::<Result<Vec<_>, _>>()?;
     let root = RootBuilder::default().path(placement.rootfs).readonly(true).build().map_err(faulty("the root"))?;
-    SpecBuilder::default()
+    let mut spec = SpecBuilder::default()
         .version(OCI_VERSION)
         .root(root)
         .mounts(mounts)
         .process(process(bundle, placement)?)
-        .hostname(bundle.hostname.clone())
         .linux(linux(bundle, placement)?)
         .build()
-        .map_err(faulty("the configuration"))
+        .map_err(faulty("the configuration"))?;
+    spec.set_hostname((placement.namespaces == Namespaces::All).then(|| bundle.hostname.clone()));
+    Ok(spec)
 }
 
 fn process(bundle: &Bundle, placement: &Placement<'_>) -> Result<Process, BundleError> {
@@ -103,11 +115,17 @@ fn process(bundle: &Bundle, placement: &Placement<'_>) -> Result<Process, Bundle
     let user = UserBuilder::default().uid(uid).gid(gid).build().map_err(faulty("the user"))?;
     let rlimits = bundle.rlimits.iter().map(rlimit).collect::<Result<Vec<_>, _>>()?;
     let variable = |(name, value): &(OsString, OsString)| format!("{}={}", name.display(), value.display());
+    let (mut args, mut env): (&[_], Vec<_>) = (&bundle.process.argv, bundle.process.env.iter().collect());
+    if placement.namespaces == Namespaces::PidAndMount {
+        // Whoever launches executes the command itself; the runtime only wants to see one, and a HOME.
+        args = args.get(..1).unwrap_or_default();
+        env.retain(|(name, _)| name == "HOME");
+    }
     ProcessBuilder::default()
         .terminal(placement.terminal)
         .user(user)
-        .args(bundle.process.argv.iter().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>())
-        .env(bundle.process.env.iter().map(variable).collect::<Vec<_>>())
+        .args(args.iter().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>())
+        .env(env.into_iter().map(variable).collect::<Vec<_>>())
         .cwd(bundle.process.cwd.clone())
         .capabilities(placement.capabilities.clone())
         .rlimits(rlimits)
@@ -129,7 +147,7 @@ fn rlimit(limit: &Rlimit) -> Result<PosixRlimit, BundleError> {
 fn linux(bundle: &Bundle, placement: &Placement<'_>) -> Result<Linux, BundleError> {
     let text = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
     let builder = LinuxBuilder::default()
-        .namespaces(namespaces(bundle.net)?)
+        .namespaces(namespaces(placement.namespaces, bundle.net)?)
         .masked_paths(text(&bundle.masked_paths))
         .readonly_paths(text(&bundle.readonly_paths));
     let mut linux = builder.build().map_err(faulty("the Linux part"))?;
@@ -140,11 +158,14 @@ fn linux(bundle: &Bundle, placement: &Placement<'_>) -> Result<Linux, BundleErro
     Ok(linux)
 }
 
-/// All but the user namespace, which the launcher made, or an export does without.
-fn namespaces(net: Net) -> Result<Vec<LinuxNamespace>, BundleError> {
+fn namespaces(wanted: Namespaces, net: Net) -> Result<Vec<LinuxNamespace>, BundleError> {
     use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
-    let own_network = (net == Net::None).then_some(Network);
-    let types = [Pid, Mount, Ipc, Uts, Cgroup].into_iter().chain(own_network);
+    let types = match (wanted, net) {
+        (Namespaces::PidAndMount, _) => vec![Pid, Mount],
+        (Namespaces::All, Net::Host) => vec![Pid, Mount, Ipc, Uts, Cgroup],
+        (Namespaces::All, Net::None) => vec![Pid, Mount, Ipc, Uts, Cgroup, Network],
+    };
+    let types = types.into_iter();
     types.map(|typ| LinuxNamespaceBuilder::default().typ(typ).build().map_err(faulty("a namespace"))).collect()
 }
 

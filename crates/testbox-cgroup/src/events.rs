@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::inotify;
@@ -25,18 +25,6 @@ impl BoxGroup {
         self.parts.memory.as_ref().map(|part| if part.unified { modified(part) } else { self.oom(part) }).transpose()
     }
 
-    /// An alarm for the moment when the memory in use crosses `bytes`, up or down; silent until it is armed. `None` on
-    /// v2, which has no such notification, and without a memory group.
-    ///
-    /// # Errors
-    /// The descriptor cannot be made.
-    pub fn memory_alarm(&self, bytes: u64) -> Result<Option<MemoryAlarm>, CgroupError> {
-        let Some(part) = self.parts.memory.as_ref().filter(|part| !part.unified) else { return Ok(None) };
-        let folder = part.path.clone();
-        let event = new_event().map_err(|source| CgroupError::Watch { path: folder.join(USAGE), source })?;
-        Ok(Some(MemoryAlarm { event, folder, kernel: self.kernel, bytes }))
-    }
-
     fn oom(&self, part: &Part) -> Result<OwnedFd, CgroupError> {
         let path = part.path.join(OOM);
         let event = new_event().map_err(|source| CgroupError::Watch { path, source })?;
@@ -45,23 +33,34 @@ impl BoxGroup {
     }
 }
 
-/// See [`BoxGroup::memory_alarm`].
+/// An alarm for the moment when the memory in use crosses a mark, up or down; silent until it is armed.
 #[derive(Debug)]
 pub struct MemoryAlarm {
     event: OwnedFd,
-    folder: PathBuf,
-    kernel: Kernel,
     bytes: u64,
 }
 
 impl MemoryAlarm {
-    /// Arms it, for all copies of the descriptor in this process and in others. The kernel waits for an RCU grace period
-    /// meanwhile (4 to 10 ms measured).
+    /// An alarm at `bytes`, for a box that need not exist yet.
+    ///
+    /// # Errors
+    /// The descriptor cannot be made.
+    pub fn new(bytes: u64) -> Result<Self, CgroupError> {
+        let event = new_event().map_err(|source| CgroupError::Watch { path: USAGE.into(), source })?;
+        Ok(Self { event, bytes })
+    }
+
+    /// Arms it for this box, for all copies of the descriptor in this process and in others. The kernel waits for an RCU
+    /// grace period meanwhile (4 to 10 ms measured). It stays silent on v2, which has no such notification, and without
+    /// a memory group.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn arm(&self) -> Result<(), CgroupError> {
-        control(self.kernel, &self.folder, &self.event, USAGE, &self.bytes.to_string())
+    pub fn arm(&self, group: &BoxGroup) -> Result<(), CgroupError> {
+        match group.parts.memory.as_ref().filter(|part| !part.unified) {
+            Some(part) => control(group.kernel, &part.path, &self.event, USAGE, &self.bytes.to_string()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -44,5 +44,6 @@ pub use found::{Found, FoundBox, find_boxes};
 pub use gc::{GcReport, gc};
 pub use group::BoxGroup;
 pub use host::{Hierarchy, Host, Version};
+pub use membership::verify_member;
 pub use slot::{Counted, Slot, SlotLimits};
 pub use slots::{SlotDemand, SlotId, Slots};

@@ -31,18 +31,24 @@ impl BoxGroup {
     /// # Errors
     /// The process is gone or is not in one of the directories.
     pub fn verify_member(&self, root: &Path, pid: i32) -> Result<(), CgroupError> {
-        let path = root.join(format!("proc/{pid}/cgroup"));
-        let text = kernel::read(&path).map_err(|source| CgroupError::Read { path: path.clone(), source })?;
-        let lines = proc_cgroup::parse(&text).map_err(|text| CgroupError::Malformed { path, text })?;
-        for directory in &self.directories {
-            let found = lines.iter().find(|line| line.controllers == directory.key).map(|line| line.path.as_str());
-            let path = directory.members_path();
-            if found != Some(&path) {
-                let expected = format!("{}:{path}", directory.key);
-                let found = found.map(|path| format!("{}:{path}", directory.key)).unwrap_or_default();
-                return Err(CgroupError::NotMember { pid, expected, found });
-            }
-        }
-        Ok(())
+        verify_member(&self.membership(), root, pid)
     }
+}
+
+/// As [`BoxGroup::verify_member`], for a process that knows only the [`BoxGroup::membership`] of the box.
+///
+/// # Errors
+/// The process is gone or is not in one of the directories.
+pub fn verify_member(membership: &[(String, String)], root: &Path, pid: i32) -> Result<(), CgroupError> {
+    let path = root.join(format!("proc/{pid}/cgroup"));
+    let text = kernel::read(&path).map_err(|source| CgroupError::Read { path: path.clone(), source })?;
+    let lines = proc_cgroup::parse(&text).map_err(|text| CgroupError::Malformed { path, text })?;
+    for (key, path) in membership {
+        let found = lines.iter().find(|line| line.controllers == *key).map(|line| line.path.as_str());
+        if found != Some(path) {
+            let found = found.map(|path| format!("{key}:{path}")).unwrap_or_default();
+            return Err(CgroupError::NotMember { pid, expected: format!("{key}:{path}"), found });
+        }
+    }
+    Ok(())
 }

@@ -30,7 +30,11 @@ impl BoxGroup {
         Ok(())
     }
 
-    fn wait_empty(&self, deadline: Instant) -> Result<(), CgroupError> {
+    /// Waits until nobody is in the box. Kills nobody.
+    ///
+    /// # Errors
+    /// Somebody is left at `deadline`; the error names it.
+    pub fn wait_empty(&self, deadline: Instant) -> Result<(), CgroupError> {
         let mut backoff = Backoff::until(deadline);
         loop {
             let pids = self.pids()?;

@@ -211,7 +211,7 @@ impl Slot {
     /// The kernel refuses.
     pub fn arm(&mut self) -> Result<(), CgroupError> {
         if !std::mem::replace(&mut self.armed, true) {
-            self.alarms.iter().try_for_each(MemoryAlarm::arm)?;
+            self.alarms.iter().try_for_each(|alarm| alarm.arm(&self.group))?;
         }
         Ok(())
     }
@@ -280,8 +280,9 @@ impl Slot {
     }
 
     fn new_alarms(&self) -> Result<Vec<MemoryAlarm>, CgroupError> {
-        let marks = ALARMS.iter().map(|percent| self.group.memory_alarm(self.limits.memory_bytes / 100 * percent));
-        Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        let notifies = self.group.parts.memory.as_ref().is_some_and(|memory| !memory.unified);
+        let marks = ALARMS.iter().filter(|_| notifies);
+        marks.map(|percent| MemoryAlarm::new(self.limits.memory_bytes / 100 * percent)).collect()
     }
 
     fn totals(&self) -> Counted {

@@ -15,7 +15,7 @@ use testbox_model::InitMessage;
 use crate::error::StepFailure;
 
 /// The largest datagram, in bytes; longer details are cut.
-const MAX_MESSAGE: usize = 16 * 1024;
+const MAX_MESSAGE: usize = 64 * 1024;
 /// The largest number of descriptors in one message.
 const MAX_DESCRIPTORS: usize = 8;
 

@@ -25,10 +25,9 @@ pub(crate) fn create(
     init: Init,
     channel: &Channel,
 ) -> Result<(), StepFailure> {
-    spec(bundle, box_id)?
-        .save(staged.bundle.join("config.json"))
-        .map_err(std::io::Error::other)
-        .at(SetupStep::Container, || "write config.json".to_owned())?;
+    let write = || "write config.json".to_owned();
+    let text = serde_json::to_vec(&spec(bundle, box_id)?).at(SetupStep::Container, write)?;
+    fs_err::write(staged.bundle.join("config.json"), text).at(SetupStep::Container, write)?;
     let trail = Trail::start().at(SetupStep::Container, || "collect libcontainer's errors".to_owned())?;
     let with_causes = |error: libcontainer::error::LibcontainerError| StepFailure {
         step: SetupStep::Container,
@@ -52,21 +51,17 @@ pub(crate) fn create(
 
 /// The configuration of what is left to do: everything that was staged is part of the root file system already.
 fn spec(bundle: &Bundle, box_id: &str) -> Result<Spec, StepFailure> {
-    let mut left = bundle.clone();
-    left.mounts.retain(|mount| !staging::stages(&mount.source));
-    let nothing_staged = |_: &_, _: usize| None;
     let cgroups_path = PathBuf::from(format!("/{box_id}"));
-    let placement = Placement::launched(Path::new("rootfs"), &nothing_staged, init_capabilities()?, cgroups_path);
-    oci_spec(&left, &placement)
+    let placement = Placement::launched(Path::new("rootfs"), staging::stages, init_capabilities()?, cgroups_path);
+    oci_spec(bundle, &placement)
         .map_err(std::io::Error::other)
         .at(SetupStep::Container, || "write config.json".to_owned())
 }
 
-/// What the init needs until the payload is forked: CAP_NET_ADMIN for loopback, CAP_SETFCAP to map user 0 onto the
-/// payload's user (user_namespaces(7)), CAP_SETPCAP to empty its bounding set afterwards.
+/// What the init needs until the payload is forked: CAP_SETFCAP to map user 0 onto the payload's user
+/// (user_namespaces(7)), CAP_SETPCAP to empty its bounding set afterwards.
 fn init_capabilities() -> Result<LinuxCapabilities, StepFailure> {
-    let needed: std::collections::HashSet<_> =
-        [Capability::NetAdmin, Capability::Setfcap, Capability::Setpcap].into_iter().collect();
+    let needed: std::collections::HashSet<_> = [Capability::Setfcap, Capability::Setpcap].into_iter().collect();
     LinuxCapabilitiesBuilder::default()
         .bounding(needed.clone())
         .effective(needed.clone())

@@ -1,7 +1,9 @@
 //! What can go wrong before the command runs.
 
-use std::io;
+use std::error::Error;
+use std::{fmt, io};
 
+use serde::{Deserialize, Serialize};
 use testbox_model::SetupStep;
 
 /// A box could not be built.
@@ -23,6 +25,9 @@ pub enum SandboxError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The launcher could not make the bundle.
+    #[error(transparent)]
+    Bundle(Told),
     /// A step in launcher, init or payload failed.
     #[error("cannot {step}: {detail}{}", errno_suffix(*.errno))]
     Setup {
@@ -59,6 +64,9 @@ pub enum SandboxError {
 impl SandboxError {
     /// The exact fix, where there is one.
     pub fn hint(&self) -> Option<String> {
+        if let Self::Bundle(told) = self {
+            return told.hint.clone();
+        }
         let Self::Setup { step, errno, .. } = self else { return None };
         match (step, *errno) {
             (SetupStep::Namespaces, libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EUSERS) => Some(
@@ -97,12 +105,45 @@ fn errno_suffix(errno: i32) -> String {
     }
 }
 
+/// An error of another process: its message, its causes and its hint, as they travel.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Told {
+    message: String,
+    cause: Option<Box<Self>>,
+    hint: Option<String>,
+}
+
+impl Told {
+    pub(crate) fn of(error: &dyn Error, hint: Option<String>) -> Self {
+        let cause = error.source().map(|source| Box::new(Self::of(source, None)));
+        Self { message: error.to_string(), cause, hint }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Told {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}
+
 /// A failed step, as it travels from launcher, init or payload to main.
 #[derive(Debug)]
 pub(crate) struct StepFailure {
     pub(crate) step: SetupStep,
     pub(crate) errno: i32,
     pub(crate) detail: String,
+}
+
+impl From<StepFailure> for SandboxError {
+    fn from(StepFailure { step, errno, detail }: StepFailure) -> Self {
+        Self::Setup { step, errno, detail }
+    }
 }
 
 /// Names the step and the object of an operation that failed.

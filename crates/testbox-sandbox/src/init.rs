@@ -1,8 +1,10 @@
 //! The in-box init, PID 1: forks the payload, reaps, forwards signals, and tells main how the payload ended.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
@@ -10,65 +12,84 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::WaitOptions;
 use testbox_bundle::Bundle;
-use testbox_model::{InitMessage, Net, SetupStep, SupervisorMessage};
+use testbox_model::{InitMessage, SetupStep, SupervisorMessage};
 
 use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure};
+use crate::payload;
 use crate::payload::Payload;
 use crate::sys::{self, Fork};
-use crate::{loopback, payload};
 
 /// Everything that the init needs; it travels from the launcher by fork.
 #[derive(Debug, Clone)]
 pub(crate) struct Init {
     payload: Payload,
-    net: Net,
-    shared_memory: bool,
     channel: i32,
+    /// Between `validate` and `exec`.
+    prepared: Rc<RefCell<Option<Prepared>>>,
+}
+
+/// A payload that waits for its start.
+#[derive(Debug)]
+struct Prepared {
+    payload: Pid,
+    /// The master of its terminal.
+    master: Option<OwnedFd>,
+    /// A byte in it is the start.
+    start: OwnedFd,
 }
 
 impl Init {
     /// The init of this bundle, which speaks over descriptor `channel`.
     pub(crate) fn new(bundle: &Bundle, nproc_limit: Option<u64>, channel: i32) -> Self {
-        let shared_memory = bundle.mounts.iter().any(|mount| mount.destination.as_os_str() == "/dev/shm");
-        Self { payload: Payload::new(bundle, nproc_limit, channel), net: bundle.net, shared_memory, channel }
+        Self { payload: Payload::new(bundle, nproc_limit, channel), channel, prepared: Rc::default() }
     }
 
-    fn live(&self, channel: &Channel) -> Result<(), StepFailure> {
-        let fork = || "prepare the init".to_owned();
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(SetupStep::Fork, fork)?;
-        nix::sys::prctl::set_dumpable(false).at(SetupStep::Fork, fork)?;
+    /// Forks the payload, which prepares itself and then waits for its start.
+    fn prepare(&self) -> Result<Prepared, StepFailure> {
+        let describe = || "prepare the init".to_owned();
+        // From here on the init must not outlive main, also where no cgroup would end it.
+        self.tie_to_main().at(SetupStep::Fork, describe)?;
+        nix::sys::prctl::set_dumpable(false).at(SetupStep::Fork, describe)?;
         let _ = nix::sys::prctl::set_name(c"testbox-init");
-        sys::close_from(self.payload.first_free()).at(SetupStep::Fork, fork)?;
-        if self.net == Net::None {
-            loopback::bring_up()?;
-        }
-        let terminal = self.payload.terminal()?;
-        self.pass_descriptors(channel, terminal.as_ref().map(|(master, _)| master))?;
-        let signals = child_signals().at(SetupStep::Fork, fork)?;
-        let slave = terminal.map(|(master, slave)| {
-            drop(master);
-            slave
-        });
+        let (master, slave) = self.payload.terminal()?.unzip();
+        let (waiting, start) = pipe_with(PipeFlags::CLOEXEC).at(SetupStep::Fork, describe)?;
+        SigSet::all().thread_set_mask().at(SetupStep::Fork, describe)?;
         match sys::fork().at(SetupStep::Fork, || "fork the command".to_owned())? {
-            Fork::Child => payload::run(&self.payload, channel, slave),
-            Fork::Parent(payload) => {
-                drop(slave);
-                // The plugin's socket ends with the command, not with the init.
-                drop(self.payload.plugin_socket().at(SetupStep::Fork, fork)?);
-                payload::drop_capabilities().at(SetupStep::Privileges, || "drop the init's capabilities".to_owned())?;
-                watch(payload, channel, &signals).at(SetupStep::Fork, || "watch the command".to_owned())
+            Fork::Child => {
+                drop((master, start));
+                let channel = self.own_channel().at(SetupStep::Fork, describe)?;
+                payload::run(&self.payload, &channel, slave, waiting)
             }
+            Fork::Parent(payload) => Ok(Prepared { payload, master, start }),
         }
+    }
+
+    /// From the start to the box's end.
+    fn live(&self, channel: &Channel, prepared: Prepared) -> Result<(), StepFailure> {
+        let describe = || "start the command".to_owned();
+        let Prepared { payload, master, start } = prepared;
+        tell_that_the_box_stands(channel, master.as_ref())?;
+        rustix::io::write(&start, b"!").at(SetupStep::Fork, describe)?;
+        // libcontainer's descriptors go as well; and the plugin's socket, which ends with the command.
+        std::mem::forget((master, start));
+        sys::close_from(self.channel + 1).at(SetupStep::Fork, describe)?;
+        payload::drop_capabilities().at(SetupStep::Privileges, || "drop the init's capabilities".to_owned())?;
+        let signals = child_signals().at(SetupStep::Fork, describe)?;
+        watch(payload, channel, &signals).at(SetupStep::Fork, || "watch the command".to_owned())
+    }
+
+    fn own_channel(&self) -> io::Result<Channel> {
+        Ok(Channel::from_fd(sys::adopt(self.channel)?))
     }
 
     /// Dies with main; an error if main is dead already.
     fn tie_to_main(&self) -> io::Result<()> {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // Borrowed: the channel is adopted for good in `exec`.
+        // Borrowed: the channel is adopted for good by whoever lives on.
         let channel = std::mem::ManuallyDrop::new(sys::adopt(self.channel)?);
         let mut fds = [PollFd::new(&*channel, PollFlags::IN)];
         rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
@@ -77,30 +98,22 @@ impl Init {
             false => Ok(()),
         }
     }
+}
 
-    fn pass_descriptors(&self, channel: &Channel, master: Option<&OwnedFd>) -> Result<(), StepFailure> {
-        let describe = || "pass descriptors to testbox".to_owned();
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let shm = self.shared_memory.then(|| rustix::fs::open("/dev/shm", flags, Mode::empty()));
-        let shm = shm.transpose().at(SetupStep::Mounts, || "open /dev/shm".to_owned())?;
-        let (mut names, mut fds) = (Vec::new(), Vec::new());
-        if let Some(fd) = &shm {
-            names.push("/dev/shm".to_owned());
-            fds.push(fd.as_fd());
-        }
-        if let Some(fd) = master {
-            names.push("pty".to_owned());
-            fds.push(fd.as_fd());
-        }
-        channel.send(&InitMessage::Descriptors { names }, &fds).at(SetupStep::Fork, describe)
-    }
+/// The last message before the payload's own, with the master of its terminal.
+fn tell_that_the_box_stands(channel: &Channel, master: Option<&OwnedFd>) -> Result<(), StepFailure> {
+    let names = master.iter().map(|_| "pty".to_owned()).collect();
+    let fds: Vec<_> = master.into_iter().map(AsFd::as_fd).collect();
+    channel
+        .send(&InitMessage::Descriptors { names }, &fds)
+        .at(SetupStep::Fork, || "pass descriptors to testbox".to_owned())
 }
 
 impl Executor for Init {
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
-        let channel = sys::adopt(self.channel).map_err(|error| ExecutorError::Other(error.to_string()))?;
-        let channel = Channel::from_fd(channel);
-        let code = match self.live(&channel) {
+        let channel = self.own_channel().map_err(|error| ExecutorError::Other(error.to_string()))?;
+        let prepared = self.prepared.take().ok_or_else(|| ExecutorError::Other("nothing is prepared".to_owned()))?;
+        let code = match self.live(&channel, prepared) {
             Ok(()) => 0,
             Err(failure) => {
                 channel.report(failure);
@@ -110,10 +123,18 @@ impl Executor for Init {
         sys::exit_now(code)
     }
 
-    /// The last moment before libcontainer waits for its start: from here on the init must not outlive main, also where
-    /// no cgroup would end it.
+    /// The last moment before libcontainer waits for its start, which takes a while: the payload uses it.
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
-        self.tie_to_main().map_err(|error| ExecutorValidationError::ArgValidationError(error.to_string()))
+        let prepared = self.prepare().map_err(|failure| {
+            let detail = failure.detail.clone();
+            if let Ok(channel) = self.own_channel() {
+                channel.report(failure);
+                std::mem::forget(channel);
+            }
+            ExecutorValidationError::ArgValidationError(detail)
+        })?;
+        self.prepared.replace(Some(prepared));
+        Ok(())
     }
 
     fn setup_envs(&self, _: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
@@ -122,19 +143,23 @@ impl Executor for Init {
     }
 }
 
+/// The ends of children; every signal is blocked already.
 fn child_signals() -> io::Result<SignalFd> {
-    let mut set = SigSet::all();
-    set.thread_set_mask()?;
-    set = SigSet::empty();
+    let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
     Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
-/// Until main kills the box: reaps everything, reports the payload's end, forwards signals.
+/// Until nobody is left, or main kills the box: reaps everything, reports the payload's end, forwards signals.
 fn watch(payload: Pid, channel: &Channel, signals: &SignalFd) -> io::Result<()> {
     let mut alive = true;
     loop {
-        alive = reap(payload, channel, alive)?;
+        match reap(payload, channel, alive)? {
+            Left::Payload => {}
+            Left::Others => alive = false,
+            // Every process of the namespace is a descendant of this one: the box is empty, and needs no kill.
+            Left::Nobody => return Ok(()),
+        }
         let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -168,11 +193,22 @@ fn signal_payload(payload: Pid, signal: i32) {
     }
 }
 
+/// Who is left in the box.
+enum Left {
+    /// The payload, perhaps with others.
+    Payload,
+    /// Processes that the payload left behind.
+    Others,
+    /// Nobody but the init.
+    Nobody,
+}
+
 /// Reaps whoever ended. Wait statuses stay raw: a death by a real-time signal has no name in most libraries.
-fn reap(payload: Pid, channel: &Channel, mut alive: bool) -> io::Result<bool> {
+fn reap(payload: Pid, channel: &Channel, mut alive: bool) -> io::Result<Left> {
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {
-            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(alive),
+            Ok(None) => return Ok(if alive { Left::Payload } else { Left::Others }),
+            Err(rustix::io::Errno::CHILD) => return Ok(Left::Nobody),
             Ok(Some((pid, status))) if pid.as_raw_pid() == payload.as_raw() => {
                 alive = false;
                 channel.send(&InitMessage::Exited { status: status.as_raw() }, &[])?;

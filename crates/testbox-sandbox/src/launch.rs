@@ -10,30 +10,51 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use testbox_bundle::Bundle;
+use testbox_bundle::{Bundle, BundleError, Outline};
 use testbox_cgroup::BoxGroup;
-use testbox_model::InitMessage;
+use testbox_model::{InitMessage, Net};
 
-use crate::launcher::{self, Orders, Stdio};
+use crate::launcher::{self, Go, Orders, Planned, Stdio};
+use crate::namespaces::Namespaces;
 use crate::sys::{self, Fork};
 use crate::{Channel, SandboxError};
 
 /// Longest time from fork until the box stands.
 const SETUP_SECONDS: u64 = 30;
 
-/// What a launch needs.
-#[derive(Debug)]
-pub struct Launch<'a> {
-    /// What the box looks like.
-    pub bundle: &'a Bundle,
-    /// The box's cgroups; the launcher joins them before anything else.
-    pub group: &'a BoxGroup,
-    /// The box's name.
-    pub box_id: &'a str,
+/// How the command is connected.
+#[derive(Debug, Clone, Copy)]
+pub struct Wiring {
+    /// Whether it has a network of its own.
+    pub net: Net,
+    /// It gets a pseudo terminal instead of pipes.
+    pub tty: bool,
     /// stdout and stderr share one pipe, so that their order holds.
     pub merge_output: bool,
     /// The command reads its stdin from a pipe; otherwise from /dev/null.
     pub stdin: bool,
+}
+
+/// A launcher at work: it makes the bundle, and then the box. Killed when it is dropped.
+#[derive(Debug)]
+#[must_use = "the launcher is killed when this is dropped"]
+pub struct Launcher {
+    child: Child,
+    channel: Channel,
+    streams: OuterStreams,
+    plugin: OwnedFd,
+    namespaces: Namespaces,
+}
+
+/// What a launcher has to know to make a box of its bundle.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// The bundle's outline.
+    pub outline: &'a Outline,
+    /// The box's cgroups; the launcher joins them before it makes anything.
+    pub group: &'a BoxGroup,
+    /// The box's name.
+    pub box_id: &'a str,
     /// Processes of the payload's user in the box (RLIMIT_NPROC), where no cgroup limits them.
     pub nproc_limit: Option<u64>,
     /// Readable when the user asks to stop.
@@ -78,40 +99,95 @@ pub enum Streams {
     },
 }
 
-/// Builds the box and starts its command.
-///
-/// The caller must be single-threaded. On an error, processes of a half-built box may still be ending; kill and remove
-/// the group, then call [`reap_children`].
-///
-/// # Errors
-/// The step that failed, with its cause ([`SandboxError`]).
-pub fn launch(launch: &Launch<'_>) -> Result<Running, SandboxError> {
-    let (ours, theirs) = Channel::pair().map_err(|source| prepare("make the status socket", source))?;
-    let (outer, mut inner) = pipes(launch)?;
-    let plugin = launch.bundle.process.plugin.then(plugin_sockets).transpose()?;
-    let plugin = plugin.map(|(ours, theirs)| {
-        inner.plugin = Some(theirs);
-        ours
-    });
-    let attach = launch.group.attach_fds().map_err(|error| prepare("open the cgroups", io::Error::other(error)))?;
-    let launcher = match sys::fork().map_err(|source| prepare("fork the launcher", source))? {
-        Fork::Child => launcher::run(Orders {
-            bundle: launch.bundle,
-            group: launch.group,
-            box_id: launch.box_id,
+impl Launcher {
+    /// Forks a launcher, which calls `bundle` while the caller goes on; starts to make the box's namespaces beside it.
+    ///
+    /// The caller must be single-threaded.
+    ///
+    /// # Errors
+    /// [`SandboxError::Prepare`], or there cannot be a user namespace.
+    pub fn start(wiring: Wiring, bundle: impl FnOnce() -> Result<Bundle, BundleError>) -> Result<Self, SandboxError> {
+        let (ours, theirs) = Channel::pair().map_err(|source| prepare("make the status socket", source))?;
+        let (outer, mut inner) = pipes(wiring)?;
+        let (plugin, theirs_of_plugin) = plugin_sockets()?;
+        inner.plugin = Some(theirs_of_plugin);
+        match sys::fork().map_err(|source| prepare("fork the launcher", source))? {
+            Fork::Child => launcher::run(Orders { channel: theirs, stdio: inner }, bundle),
+            Fork::Parent(pid) => {
+                let child = Child(Some(pid));
+                let namespaces = Namespaces::start(wiring.net)?;
+                Ok(Self { child, channel: ours, streams: outer, plugin, namespaces })
+            }
+        }
+    }
+
+    /// Waits for the bundle.
+    ///
+    /// # Errors
+    /// The bundle's own ([`SandboxError::Bundle`]), or the launcher's.
+    pub fn outline(&self, cancel: BorrowedFd<'_>) -> Result<Outline, SandboxError> {
+        wait_readable(self.channel.as_fd(), cancel, None)?;
+        match self.channel.receive().map_err(|source| SandboxError::Message { source })? {
+            Some((Planned::Bundle(outline), _)) => Ok(outline),
+            Some((Planned::Refused(told), _)) => Err(SandboxError::Bundle(told)),
+            None => Err(SandboxError::LauncherDied { status: 0 }),
+        }
+    }
+
+    /// Lets it make the box and start its command.
+    ///
+    /// On an error, processes of a half-built box may still be ending; kill and remove the group, then call
+    /// [`reap_children`].
+    ///
+    /// # Errors
+    /// The step that failed, with its cause ([`SandboxError`]).
+    pub fn launch(self, launch: &Launch<'_>) -> Result<Running, SandboxError> {
+        let open = |error| prepare("open the cgroups", io::Error::other(error));
+        let attach = launch.group.attach_fds().map_err(open)?;
+        self.namespaces.map(&launch.outline.identity)?;
+        let go = Go {
+            box_id: launch.box_id.to_owned(),
             nproc_limit: launch.nproc_limit,
-            attach,
-            channel: theirs,
-            stdio: inner,
-        }),
-        Fork::Parent(pid) => pid,
-    };
-    drop((theirs, inner, attach));
-    let deadline = Instant::now() + Duration::from_secs(SETUP_SECONDS);
-    let mut standing = Standing::default();
-    let stood = standing.wait(&ours, launch, deadline);
-    let running = finish(stood, standing, launcher, ours, outer)?;
-    Ok(Running { plugin, ..running })
+            membership: launch.group.membership(),
+            namespaces: self.namespaces.entrance(),
+        };
+        let attach: Vec<_> = attach.iter().map(AsFd::as_fd).collect();
+        self.channel.send(&go, &attach).map_err(|source| SandboxError::Message { source })?;
+        let deadline = Instant::now() + Duration::from_secs(SETUP_SECONDS);
+        let mut standing = Standing::default();
+        let stood = standing.wait(&self.channel, launch.cancel, deadline);
+        let Self { child, channel, streams, plugin, namespaces } = self;
+        let running = finish(stood, standing, child, channel, streams)?;
+        drop(namespaces);
+        Ok(Running { plugin: launch.outline.plugin.then_some(plugin), ..running })
+    }
+}
+
+/// The launcher's process.
+#[derive(Debug)]
+struct Child(Option<Pid>);
+
+impl Child {
+    /// Waits for its end; the raw wait status.
+    fn wait(mut self) -> i32 {
+        self.0.take().map_or(0, |pid| raw_status(waitpid(pid, Some(WaitPidFlag::__WALL))))
+    }
+
+    fn kill(&self) {
+        // It is our own unreaped child, so this pid is still its own.
+        if let Some(Ok(pidfd)) = self.0.map(|pid| open_pidfd(pid.as_raw())) {
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+        if let Some(pid) = self.0.take() {
+            let _ = waitpid(pid, Some(WaitPidFlag::__WALL));
+        }
+    }
 }
 
 /// Reaps every child of this process that has ended; waits for none.
@@ -130,19 +206,19 @@ fn plugin_sockets() -> Result<(OwnedFd, OwnedFd), SandboxError> {
 }
 
 /// The command's ends of the streams.
-fn pipes(launch: &Launch<'_>) -> Result<(OuterStreams, Stdio), SandboxError> {
-    if launch.bundle.process.tty {
+fn pipes(wiring: Wiring) -> Result<(OuterStreams, Stdio), SandboxError> {
+    if wiring.tty {
         return Ok((OuterStreams::default(), Stdio::default()));
     }
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| prepare("make a pipe", errno.into()));
     let (mut outer, mut inner) = (OuterStreams::default(), Stdio::default());
-    if launch.stdin {
+    if wiring.stdin {
         let (reader, writer) = pipe()?;
         (inner.stdin, outer.stdin) = (Some(reader), Some(writer));
     }
     let (reader, writer) = pipe()?;
     (outer.stdout, inner.stdout) = (Some(reader), Some(writer));
-    if !launch.merge_output {
+    if !wiring.merge_output {
         let (reader, writer) = pipe()?;
         (outer.stderr, inner.stderr) = (Some(reader), Some(writer));
     }
@@ -167,9 +243,9 @@ struct Standing {
 
 impl Standing {
     /// Until the init has sent its descriptors, which is the last it does before the payload.
-    fn wait(&mut self, channel: &Channel, launch: &Launch<'_>, deadline: Instant) -> Result<(), SandboxError> {
+    fn wait(&mut self, channel: &Channel, cancel: BorrowedFd<'_>, deadline: Instant) -> Result<(), SandboxError> {
         loop {
-            wait_readable(channel.as_fd(), launch.cancel, deadline)?;
+            wait_readable(channel.as_fd(), cancel, Some(deadline))?;
             let received = channel.receive().map_err(|source| SandboxError::Message { source })?;
             match received {
                 None => return Err(SandboxError::LauncherDied { status: 0 }),
@@ -205,7 +281,7 @@ impl Standing {
 fn finish(
     stood: Result<(), SandboxError>,
     standing: Standing,
-    launcher: Pid,
+    launcher: Child,
     channel: Channel,
     outer: OuterStreams,
 ) -> Result<Running, SandboxError> {
@@ -213,16 +289,11 @@ fn finish(
         if let Some((_, init)) = &standing.init {
             let _ = pidfd_send_signal(init, Signal::KILL);
         }
-        // The launcher is our own unreaped child, so this pid is still its own.
-        if let Ok(pidfd) = open_pidfd(launcher.as_raw()) {
-            let _ = pidfd_send_signal(pidfd, Signal::KILL);
-        }
+        launcher.kill();
     }
-    let ended = waitpid(launcher, Some(WaitPidFlag::__WALL));
+    let status = launcher.wait();
     match stood {
-        Err(SandboxError::LauncherDied { .. }) => {
-            return Err(SandboxError::LauncherDied { status: raw_status(ended) });
-        }
+        Err(SandboxError::LauncherDied { .. }) => return Err(SandboxError::LauncherDied { status }),
         other => other?,
     }
     let (init_pid, init) = standing.init.ok_or(SandboxError::LauncherDied { status: 0 })?;
@@ -248,12 +319,18 @@ fn open_pidfd(pid: i32) -> Result<OwnedFd, SandboxError> {
     pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| prepare("open a pidfd of the box's init", errno.into()))
 }
 
-fn wait_readable(channel: BorrowedFd<'_>, cancel: BorrowedFd<'_>, deadline: Instant) -> Result<(), SandboxError> {
+fn wait_readable(
+    channel: BorrowedFd<'_>,
+    cancel: BorrowedFd<'_>,
+    deadline: Option<Instant>,
+) -> Result<(), SandboxError> {
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timespec =
+            |left: Duration| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let timeout = left.map(timespec);
         let mut fds = [PollFd::new(&channel, PollFlags::IN), PollFd::new(&cancel, PollFlags::IN)];
-        match poll(&mut fds, Some(&timeout)) {
+        match poll(&mut fds, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(prepare("wait for the launcher", errno.into())),
             Ok(0) => return Err(SandboxError::TooSlow { seconds: SETUP_SECONDS }),

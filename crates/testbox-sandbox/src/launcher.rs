@@ -1,18 +1,20 @@
 //! The launcher: a short-lived child of main that builds the box from the inside, one step after the other.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use rustix::mount::{MountPropagationFlags, mount_change};
-use testbox_bundle::Bundle;
-use testbox_cgroup::BoxGroup;
+use serde::{Deserialize, Serialize};
+use testbox_bundle::{Bundle, BundleError, Outline};
 use testbox_model::{InitMessage, SetupStep};
 
 use crate::channel::Channel;
-use crate::error::{AtStep, StepFailure};
+use crate::error::{AtStep, StepFailure, Told};
 use crate::init::Init;
+use crate::namespaces::Entrance;
 use crate::staging::{self, Clones};
 use crate::{container, identity, sys};
 
@@ -21,15 +23,30 @@ const CHANNEL_FD: i32 = 3;
 /// Number of the plugin's socket in launcher, init and payload.
 pub(crate) const PLUGIN_FD: i32 = 4;
 
-/// What main hands to the launcher.
-pub(crate) struct Orders<'a> {
-    pub(crate) bundle: &'a Bundle,
-    pub(crate) group: &'a BoxGroup,
-    pub(crate) box_id: &'a str,
-    pub(crate) nproc_limit: Option<u64>,
-    pub(crate) attach: Vec<OwnedFd>,
+/// What the launcher is born with.
+pub(crate) struct Orders {
     pub(crate) channel: Channel,
     pub(crate) stdio: Stdio,
+}
+
+/// The launcher's first message.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Planned {
+    /// There is a bundle.
+    Bundle(Outline),
+    /// There can be none.
+    Refused(Told),
+}
+
+/// main's answer, with a descriptor for each group to join.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Go {
+    pub(crate) box_id: String,
+    pub(crate) nproc_limit: Option<u64>,
+    /// What the launcher's membership must read back as.
+    pub(crate) membership: Vec<(String, String)>,
+    pub(crate) namespaces: Entrance,
 }
 
 /// The command's ends of its streams; what is absent is /dev/null (stdin, and all of them with a pty) or stdout.
@@ -42,18 +59,11 @@ pub(crate) struct Stdio {
     pub(crate) plugin: Option<OwnedFd>,
 }
 
-/// Builds the box; the launcher's whole life.
-pub(crate) fn run(orders: Orders<'_>) -> ! {
+/// Makes the bundle, then the box; the launcher's whole life.
+pub(crate) fn run(orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError>) -> ! {
     let fallback = orders.channel.as_fd().try_clone_to_owned();
-    let code = match settle(orders) {
-        Ok(settled) => {
-            let outcome = build(&settled);
-            let code = i32::from(outcome.is_err());
-            if let Err(failure) = outcome {
-                settled.channel.report(failure);
-            }
-            code
-        }
+    let code = match serve(orders, bundle) {
+        Ok(()) => 0,
         Err(failure) => {
             if let Ok(fd) = fallback {
                 Channel::from_fd(fd).report(failure);
@@ -64,37 +74,58 @@ pub(crate) fn run(orders: Orders<'_>) -> ! {
     sys::exit_now(code)
 }
 
+fn serve(mut orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError>) -> Result<(), StepFailure> {
+    die_with_parent()?;
+    let describe = || "speak with testbox".to_owned();
+    let bundle = match bundle() {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            let refused = Planned::Refused(Told::of(&error, error.hint()));
+            return orders.channel.send(&refused, &[]).at(SetupStep::Fork, describe);
+        }
+    };
+    let outline = Outline::of(&bundle);
+    if !outline.plugin {
+        orders.stdio.plugin = None;
+    }
+    orders.channel.send(&Planned::Bundle(outline), &[]).at(SetupStep::Fork, describe)?;
+    // No answer: main gave up.
+    let Some((go, groups)) = orders.channel.receive::<Go>().at(SetupStep::Fork, describe)? else { return Ok(()) };
+    // Their numbers will be closed or belong to others; dropping them would close the wrong ones.
+    let groups = ManuallyDrop::new(groups);
+    let settled = settle(orders, &bundle, &go, &groups)?;
+    let built = build(&settled).map_err(|failure| settled.channel.report(failure));
+    sys::exit_now(i32::from(built.is_err()))
+}
+
 /// The launcher with its descriptors laid out: stdio, the status socket, and nothing else.
 struct Settled<'a> {
     bundle: &'a Bundle,
     box_id: &'a str,
     nproc_limit: Option<u64>,
     channel: Channel,
+    namespaces: &'a Entrance,
 }
 
 /// Joins the cgroups and gives up every descriptor that is not needed (R2).
-fn settle(orders: Orders<'_>) -> Result<Settled<'_>, StepFailure> {
-    die_with_parent()?;
-    for procs in &orders.attach {
-        rustix::io::write(procs, b"0").at(SetupStep::JoinCgroup, || "write `0` to the file of members".to_owned())?;
+fn settle<'a>(orders: Orders, bundle: &'a Bundle, go: &'a Go, groups: &[OwnedFd]) -> Result<Settled<'a>, StepFailure> {
+    for members in groups {
+        rustix::io::write(members, b"0").at(SetupStep::JoinCgroup, || "write `0` to the file of members".to_owned())?;
     }
-    let own_pid = std::process::id() as i32;
-    orders
-        .group
-        .verify_member(Path::new("/"), own_pid)
+    testbox_cgroup::verify_member(&go.membership, Path::new("/"), std::process::id() as i32)
         .map_err(std::io::Error::other)
         .at(SetupStep::JoinCgroup, || "read the membership back".to_owned())?;
     // The box's user may not enter the caller's folder, and libcontainer goes back to where it was started.
     rustix::process::chdir("/").at(SetupStep::Fork, || "leave the caller's folder".to_owned())?;
     lay_out_descriptors(&orders).at(SetupStep::Fork, || "lay out the descriptors".to_owned())?;
     let channel = Channel::from_fd(sys::adopt(CHANNEL_FD).at(SetupStep::Fork, || "keep the status socket".to_owned())?);
-    let settled = Settled { bundle: orders.bundle, box_id: orders.box_id, nproc_limit: orders.nproc_limit, channel };
-    // Their numbers are closed or belong to others by now; dropping them would close the wrong ones.
-    std::mem::forget((orders.attach, orders.channel, orders.stdio));
-    Ok(settled)
+    let Orders { channel: before, stdio } = orders;
+    std::mem::forget((before, stdio));
+    let Go { box_id, nproc_limit, namespaces, .. } = go;
+    Ok(Settled { bundle, box_id, nproc_limit: *nproc_limit, channel, namespaces })
 }
 
-fn lay_out_descriptors(orders: &Orders<'_>) -> std::io::Result<()> {
+fn lay_out_descriptors(orders: &Orders) -> std::io::Result<()> {
     let null = fs_err::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let null_fd = null.file().as_fd();
     let stdout = orders.stdio.stdout.as_ref().map_or(null_fd, AsFd::as_fd);
@@ -123,37 +154,38 @@ fn die_with_parent() -> Result<(), StepFailure> {
 /// From a joined process to a standing box.
 fn build(settled: &Settled<'_>) -> Result<(), StepFailure> {
     let bundle = settled.bundle;
+    let entrance = settled.namespaces.open()?;
     let as_root = rustix::process::geteuid().is_root();
-    if as_root {
-        let clones = Clones::take(bundle)?;
-        identity::become_user(&bundle.identity)?;
-        die_with_parent()?;
-        identity::enter_user_namespace(&bundle.identity)?;
-        own_mounts()?;
-        finish(settled, clones)
-    } else {
-        identity::enter_user_namespace(&bundle.identity)?;
-        own_mounts()?;
-        let clones = Clones::take(bundle)?;
-        finish(settled, clones)
-    }
+    // Only true root can open what lies below an unsearchable folder, and shift owners.
+    let early = as_root.then(|| Clones::take(bundle, entrance.user())).transpose()?;
+    entrance.enter(&bundle.identity)?;
+    // A change of user forgets it.
+    die_with_parent()?;
+    own_mounts(bundle)?;
+    let clones = early.map_or_else(|| Clones::take(bundle, entrance.user()), Ok)?;
+    finish(settled, clones)
 }
 
 fn finish(settled: &Settled<'_>, clones: Clones) -> Result<(), StepFailure> {
     identity::cap_user_quotas()?;
     staging::show_cgroups_read_only()?;
     let staged = staging::lay_out(settled.bundle, clones)?;
+    let names = staged.folders.iter().map(|(name, _)| name.clone()).collect();
+    let folders: Vec<_> = staged.folders.iter().map(|(_, folder)| folder.as_fd()).collect();
     settled
         .channel
-        .send(&InitMessage::Descriptors { names: staged.names() }, &staged.descriptors())
+        .send(&InitMessage::Descriptors { names }, &folders)
         .at(SetupStep::Mounts, || "pass the scratch space to testbox".to_owned())?;
     let init = Init::new(settled.bundle, settled.nproc_limit, CHANNEL_FD);
     container::create(settled.bundle, settled.box_id, &staged, init, &settled.channel)
 }
 
-/// A mount namespace of its own, from which nothing propagates.
-fn own_mounts() -> Result<(), StepFailure> {
-    nix::sched::unshare(CloneFlags::CLONE_NEWNS).at(SetupStep::Namespaces, || "create a mount namespace".to_owned())?;
+/// Mounts from which nothing propagates, the box's groups as their root, and its name.
+fn own_mounts(bundle: &Bundle) -> Result<(), StepFailure> {
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP)
+        .at(SetupStep::Namespaces, || "create a mount and a cgroup namespace".to_owned())?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .at(SetupStep::Namespaces, || "make the mounts private".to_owned())
+        .at(SetupStep::Namespaces, || "make the mounts private".to_owned())?;
+    nix::unistd::sethostname(&bundle.hostname)
+        .at(SetupStep::Namespaces, || format!("set the host name `{}`", bundle.hostname))
 }

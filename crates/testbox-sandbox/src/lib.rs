@@ -7,12 +7,13 @@
 //! 1. *main* is testbox itself. Its first act is [`seal::ensure`]: unless its binary belongs to root and only root can
 //!    write it, it executes itself from a sealed memfd, so that no process of the box can ever get a writable handle on
 //!    the real binary (CVE-2019-5736).
-//! 2. The *reaper* ([`Reaper`]) is a copy of main in a session of its own. It removes what dead runs left, then waits on
-//!    a pipe. If main dies without saying goodbye it kills what is left of the box and removes its cgroups.
-//! 3. The *launcher* (`launcher.rs`) builds the box: it joins the cgroups through descriptors that main opened, stages
-//!    every bind (as true root where testbox was started so), becomes the unprivileged host user, enters a user and a
-//!    mount namespace, lays out the root file system on a tmpfs, mounts the overlay view of the project, and drives
-//!    libcontainer. Nothing of it is on disk: when the namespace dies, all is gone.
+//! 2. The *reaper* ([`Reaper`]) is a copy of main in a session of its own, forked before anything of the box exists. It
+//!    removes what dead runs left, then waits on a pipe. When main dies, or the box is dead and main goes on to its
+//!    reports, it kills what is left of the box and removes its cgroups.
+//! 3. The *launcher* (`launcher.rs`) makes the bundle while main makes the cgroups, tells main its outline, and builds
+//!    the box on main's word: it joins the cgroups through descriptors that main opened, clones every bind (as true root where testbox was started so), enters the namespaces that were made meanwhile
+//!    (`namespaces.rs`) and becomes the unprivileged host user, lays out the root file system on a tmpfs, mounts the
+//!    overlay view of the project, and drives libcontainer. Nothing of it is on disk: when the namespace dies, all is gone.
 //! 4. The *init* (`init.rs`) is PID 1 of the box: libcontainer's Executor, a child of main. It is not dumpable, so the
 //!    box cannot look into it; it dies with main (PDEATHSIG). It forks the payload, forwards signals, reaps, and tells
 //!    main the raw wait status. It never executes anything.
@@ -39,7 +40,7 @@ mod init;
 mod landlock;
 mod launch;
 mod launcher;
-mod loopback;
+mod namespaces;
 mod payload;
 mod readback;
 mod reaper;
@@ -50,7 +51,7 @@ mod sys;
 mod trail;
 
 pub use channel::Channel;
-pub use error::SandboxError;
+pub use error::{SandboxError, Told};
 pub use landlock::{landlock_version, scopes_abstract_sockets};
-pub use launch::{Launch, Running, Streams, launch, reap_children};
-pub use reaper::{Dismissed, MainsEnd, Reaper};
+pub use launch::{Launch, Launcher, Running, Streams, Wiring, reap_children};
+pub use reaper::{CleaningUp, MainsEnd, Reaper};

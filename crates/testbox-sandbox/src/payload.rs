@@ -61,14 +61,28 @@ impl Payload {
         self.tty.then(|| open_terminal(self.process.terminal_size)).transpose()
     }
 
-    /// The init's copy of the plugin's socket.
-    pub(crate) fn plugin_socket(&self) -> io::Result<Option<OwnedFd>> {
-        self.plugin.map(sys::adopt).transpose()
+    /// Closes all descriptors but the streams, the channel, the plugin's socket and `start`, which exec closes.
+    fn keep_needed(&self, start: OwnedFd) -> io::Result<OwnedFd> {
+        let number = self.plugin.unwrap_or(self.channel) + 1;
+        sys::dup_to(&start, number)?;
+        std::mem::forget(start);
+        sys::close_from(number + 1)?;
+        sys::cloexec_from(number)?;
+        sys::adopt(number)
     }
+}
 
-    /// The lowest descriptor that nobody needs.
-    pub(crate) fn first_free(&self) -> i32 {
-        self.plugin.unwrap_or(self.channel) + 1
+fn wait_for(start: &OwnedFd) -> Result<(), StepFailure> {
+    let mut byte = [0u8; 1];
+    loop {
+        match rustix::io::read(start, &mut byte) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(1) => return Ok(()),
+            other => {
+                let gone = other.map_or_else(io::Error::from, |_| io::Error::other("the init is gone"));
+                return Err(gone).at(SetupStep::Exec, || "wait for the start".to_owned());
+            }
+        }
     }
 }
 
@@ -90,9 +104,10 @@ fn open_terminal(size: Option<(u16, u16)>) -> Result<(OwnedFd, OwnedFd), StepFai
     Ok((master, slave))
 }
 
-/// The payload's life before exec; what fails is reported over the channel.
-pub(crate) fn run(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> ! {
-    let failure = match confine(payload, channel, terminal) {
+/// The payload's life before exec; what fails is reported over the channel. It executes the command when a byte comes
+/// from `start`.
+pub(crate) fn run(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>, start: OwnedFd) -> ! {
+    let failure = match confine(payload, channel, terminal, start) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -102,8 +117,14 @@ pub(crate) fn run(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd
 
 enum Never {}
 
-fn confine(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> Result<Never, StepFailure> {
+fn confine(
+    payload: &Payload,
+    channel: &Channel,
+    terminal: Option<OwnedFd>,
+    start: OwnedFd,
+) -> Result<Never, StepFailure> {
     new_session(terminal)?;
+    let start = payload.keep_needed(start).at(SetupStep::Exec, || "close descriptors".to_owned())?;
     // The box holds nobody yet who could look into this process, and it must write its own /proc files.
     nix::sys::prctl::set_dumpable(true).at(SetupStep::Privileges, || "own the /proc files".to_owned())?;
     fs_err::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ)
@@ -117,7 +138,6 @@ fn confine(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> R
         let describe = || "scope abstract unix sockets by Landlock".to_owned();
         landlock::scope_if_possible().at(SetupStep::Privileges, describe)?;
     }
-    sys::close_from(payload.first_free()).at(SetupStep::Exec, || "close descriptors".to_owned())?;
     if let Some(plugin) = payload.plugin {
         sys::keep_across_exec(plugin).at(SetupStep::Exec, || "pass the plugin's socket".to_owned())?;
     }
@@ -127,6 +147,7 @@ fn confine(payload: &Payload, channel: &Channel, terminal: Option<OwnedFd>) -> R
     let identity = payload.identity;
     let expected = Expected { uid: identity.box_uid, gid: identity.box_gid, filters: payload.filters.len() as u32 };
     let readback = readback::verify(expected)?;
+    wait_for(&start)?;
     channel.send(&InitMessage::Ready { readback }, &[]).at(SetupStep::Readback, || "report the set-up".to_owned())?;
     Err(command.execute())
 }
@@ -147,7 +168,7 @@ fn own_user(payload: &Payload) -> Result<(), StepFailure> {
     let identity = payload.identity;
     nix::sched::unshare(CloneFlags::CLONE_NEWUSER)
         .at(SetupStep::UserMap, || "create the command's user namespace".to_owned())?;
-    identity::map(identity.box_uid, 0, identity.box_gid, 0)
+    identity::map("self", (identity.box_uid, 0), (identity.box_gid, 0))
         .at(SetupStep::UserMap, || format!("map user {} and group {}", identity.box_uid, identity.box_gid))
 }
 

@@ -5,21 +5,20 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::SandboxError;
 use crate::sys::{self, Fork};
 
-/// The byte with which main says goodbye.
-const GOODBYE: u8 = b'.';
-
 /// A running reaper.
 #[derive(Debug)]
+#[must_use = "the reaper cleans up as soon as this is dropped"]
 pub struct Reaper {
     pid: Pid,
-    goodbye: OwnedFd,
+    /// The only copy of the pipe's end that outlives the box: closed, by death too, it tells the reaper to begin.
+    mains_end: OwnedFd,
 }
 
 /// The end of main, as the reaper's chores can await it.
@@ -27,7 +26,7 @@ pub struct Reaper {
 pub struct MainsEnd<'a>(&'a OwnedFd);
 
 impl MainsEnd<'_> {
-    /// Did main end, or say goodbye, within this time?
+    /// Did main end, or let the reaper clean up, within this time?
     pub fn comes_within(&self, time: Duration) -> bool {
         let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
         // Every signal is blocked here: nothing interrupts.
@@ -35,22 +34,32 @@ impl MainsEnd<'_> {
     }
 }
 
-/// A reaper that was told to go; waits until it is gone when dropped.
+/// A reaper at work; it is gone when this is dropped.
 #[derive(Debug)]
 #[must_use = "the reaper is gone only when this is dropped"]
-pub struct Dismissed(Option<Pid>);
+pub struct CleaningUp(Option<Pid>);
 
-impl Drop for Dismissed {
+impl CleaningUp {
+    /// Waits until the reaper is gone: did it clean everything up?
+    pub fn went_well(mut self) -> bool {
+        self.wait()
+    }
+
+    fn wait(&mut self) -> bool {
+        let ended = self.0.take().map(|pid| waitpid(pid, None));
+        matches!(ended, Some(Ok(WaitStatus::Exited(_, 0))))
+    }
+}
+
+impl Drop for CleaningUp {
     fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            let _ = waitpid(pid, None);
-        }
+        self.wait();
     }
 }
 
 impl Reaper {
-    /// Forks the reaper, which does `chores` beside main, with all of main's descriptors. If main dies without
-    /// [`Reaper::dismiss`], `clean_up` runs in the reaper.
+    /// Forks the reaper, which does `chores` beside main, with all of main's descriptors, and then waits for main's end.
+    /// When main dies or calls [`Reaper::clean_up`], `clean_up` runs in the reaper; it says whether all went well.
     ///
     /// The reaper leads its own session and blocks every signal, so that what kills main's process group or terminal
     /// session does not reach it; it keeps only the descriptors in `keep`, which `clean_up` may use.
@@ -60,23 +69,24 @@ impl Reaper {
     pub fn start(
         keep: Option<OwnedFd>,
         chores: impl FnOnce(&MainsEnd<'_>),
-        clean_up: impl FnOnce(Option<OwnedFd>),
+        clean_up: impl FnOnce(Option<OwnedFd>) -> bool,
     ) -> Result<Self, SandboxError> {
-        let (reader, goodbye) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        let (reader, mains_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|errno| prepare("make the reaper's pipe", errno.into()))?;
         match sys::fork().map_err(|source| prepare("fork the reaper", source))? {
-            Fork::Parent(pid) => Ok(Self { pid, goodbye }),
+            Fork::Parent(pid) => Ok(Self { pid, mains_end }),
             Fork::Child => {
-                let code = if watch(reader, keep, chores, clean_up).is_ok() { 0 } else { 1 };
+                drop(mains_end);
+                let code = if watch(reader, keep, chores, clean_up).is_ok_and(|well| well) { 0 } else { 1 };
                 sys::exit_now(code)
             }
         }
     }
 
-    /// Says goodbye: nothing is left to clean up. The reaper is gone when the result is dropped.
-    pub fn dismiss(self) -> Dismissed {
-        let said = rustix::io::write(&self.goodbye, &[GOODBYE]);
-        Dismissed(said.is_ok().then_some(self.pid))
+    /// Lets the reaper clean up beside main, as it would after main's death.
+    pub fn clean_up(self) -> CleaningUp {
+        drop(self.mains_end);
+        CleaningUp(Some(self.pid))
     }
 
     /// The reaper's pid.
@@ -89,8 +99,8 @@ fn watch(
     reader: OwnedFd,
     keep: Option<OwnedFd>,
     chores: impl FnOnce(&MainsEnd<'_>),
-    clean_up: impl FnOnce(Option<OwnedFd>),
-) -> io::Result<()> {
+    clean_up: impl FnOnce(Option<OwnedFd>) -> bool,
+) -> io::Result<bool> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
     rustix::process::setsid()?;
     let _ = nix::sys::prctl::set_name(c"testbox-reaper");
@@ -109,16 +119,9 @@ fn watch(
     std::mem::forget((reader, keep, null));
     let (reader, keep) = lowered(high, high_keep)?;
     let mut byte = [0u8; 1];
-    let said = loop {
-        match rustix::io::read(&reader, &mut byte) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => break other?,
-        }
-    };
-    if said == 0 {
-        clean_up(keep);
-    }
-    Ok(())
+    // Nobody ever writes: what comes is the end.
+    while rustix::io::read(&reader, &mut byte) == Err(rustix::io::Errno::INTR) {}
+    Ok(clean_up(keep))
 }
 
 /// Moves the two descriptors to 3 and 4 and closes everything above.
@@ -147,7 +150,7 @@ mod tests {
     // The test harness has several threads, from which testbox does not fork: a fresh process plays main.
     #[test]
     fn the_reaper_refuses_to_be_forked_beside_other_threads() {
-        let error = Reaper::start(None, |_| {}, |_| {}).unwrap_err();
+        let error = Reaper::start(None, |_| {}, |_| true).unwrap_err();
         assert!(matches!(error, SandboxError::Prepare { operation: "fork the reaper", .. }), "{error:?}");
     }
 }

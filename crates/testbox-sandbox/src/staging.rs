@@ -2,13 +2,13 @@
 //!
 //! Binds are cloned first and stay detached (as true root where testbox runs as root, so that a venv below an
 //! unsearchable `/root` can be shown), with read-only, nosuid and nodev set on the whole tree, and shifted where the
-//! project belongs to root. Then, in the user namespace, everything is put in place: the root with its generated files,
-//! the scratch, the overlay, the binds. What needs the box's other namespaces (proc, sysfs, devpts, mqueue, /dev) is
-//! left to libcontainer.
+//! project belongs to root. Then, in the box's namespaces, everything is put in place: the root with its generated files,
+//! the scratch, the overlay, the binds, /dev and sysfs. What needs the box's pid namespace, proc and all that covers
+//! parts of it, is left to libcontainer, which also binds the device nodes.
 
 use std::ffi::CString;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,7 @@ use testbox_bundle::{BoxMount, Bundle, Entry, Source};
 use testbox_model::SetupStep;
 
 use crate::error::{AtStep, StepFailure};
-use crate::identity;
-use crate::sys::{self, MountAttributes, NamespaceHolder};
+use crate::sys::{self, MountAttributes};
 
 /// Places where the stage can be mounted: standard folders (FHS 3.0) that rarely hold a project; the first that exists
 /// and is above no source is taken. The mount is visible to the launcher only.
@@ -30,6 +29,8 @@ const STAGES: [&str; 5] = ["/mnt", "/media", "/srv", "/opt", "/boot"];
 /// Room for the generated files and libcontainer's state, in bytes and inodes.
 const FRAME_BYTES: u64 = 16 << 20;
 const FRAME_INODES: u64 = 4096;
+/// The second bounded file system of a box.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// The binds of a bundle, cloned and detached, by index of its mounts.
 #[derive(Debug)]
@@ -42,28 +43,17 @@ pub(crate) struct Staged {
     pub(crate) bundle: PathBuf,
     /// libcontainer's state.
     pub(crate) state: PathBuf,
-    scratch: OwnedFd,
-    upper: Option<OwnedFd>,
-}
-
-impl Staged {
-    /// Names of the descriptors for main, in the order of [`Staged::descriptors`].
-    pub(crate) fn names(&self) -> Vec<String> {
-        let upper = self.upper.as_ref().map(|_| "upper".to_owned());
-        std::iter::once("scratch".to_owned()).chain(upper).collect()
-    }
-
-    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        std::iter::once(self.scratch.as_fd()).chain(self.upper.as_ref().map(AsFd::as_fd)).collect()
-    }
+    /// Folders that main gets, by name: `scratch`, `upper` and `/dev/shm`.
+    pub(crate) folders: Vec<(String, OwnedFd)>,
 }
 
 impl Clones {
     /// Clones every bind of the bundle, and the lower layer of its view.
-    pub(crate) fn take(bundle: &Bundle) -> Result<Self, StepFailure> {
-        let shift = bundle.mounts.iter().any(|mount| shifts(&mount.source));
-        let shift = shift.then(|| owner_shift(bundle)).transpose()?;
-        let clone = |mount| clone_bind(mount, shift.as_ref().map(AsFd::as_fd));
+    ///
+    /// `shift` is a user namespace that says how owners are shifted: 0 in the file system appears as the box's host user.
+    /// Only true root can shift (mount_setattr(2), "ID-mapped mounts").
+    pub(crate) fn take(bundle: &Bundle, shift: BorrowedFd<'_>) -> Result<Self, StepFailure> {
+        let clone = |mount| clone_bind(mount, shift);
         Ok(Self(bundle.mounts.iter().map(clone).collect::<Result<_, _>>()?))
     }
 }
@@ -85,6 +75,14 @@ pub(crate) fn show_cgroups_read_only() -> Result<(), StepFailure> {
 
 /// Puts root file system, scratch, overlay and binds in place; in the user namespace.
 pub(crate) fn lay_out(bundle: &Bundle, clones: Clones) -> Result<Staged, StepFailure> {
+    // The command's own; here every mode is meant as it is said.
+    let umask = rustix::process::umask(Mode::empty());
+    let staged = lay_out_exactly(bundle, clones);
+    rustix::process::umask(umask);
+    staged
+}
+
+fn lay_out_exactly(bundle: &Bundle, clones: Clones) -> Result<Staged, StepFailure> {
     let stage = choose(bundle)?;
     let frame = tmpfs(FRAME_BYTES, FRAME_INODES, 0o755).at(SetupStep::Mounts, || "make the root".to_owned())?;
     attach(&frame, &stage).at(SetupStep::Mounts, || format!("mount the root on {}", stage.display()))?;
@@ -99,21 +97,27 @@ pub(crate) fn lay_out(bundle: &Bundle, clones: Clones) -> Result<Staged, StepFai
         .at(SetupStep::Mounts, || format!("make the scratch space of {}", limits.tmp_bytes.value))?;
     attach(&scratch, &scratch_dir).at(SetupStep::Mounts, || "mount the scratch space".to_owned())?;
     let root = Root { fd: open_dir(&rootfs)? };
-    let mut upper = None;
+    let mut folders = vec![("scratch".to_owned(), open_dir(&scratch_dir)?)];
     for (mount, clone) in bundle.mounts.iter().zip(clones.0) {
         let (tree, is_dir) = match (&mount.source, clone) {
             (Source::Scratch { name, mode }, _) => (scratch_folder(&scratch_dir.join(name), *mode)?, true),
             (Source::View { lower, .. }, Some(clone)) => {
                 let (view, layer) = overlay(&clone, lower, &stage, &scratch_dir)?;
-                upper = Some(layer);
+                folders.push(("upper".to_owned(), layer));
                 (view, true)
             }
             (Source::Bind { is_dir, .. }, Some(clone)) => (clone, *is_dir),
-            _ => continue,
+            (source, _) => match kernel_mount(source, &mount.destination)? {
+                Some(tree) => (tree, true),
+                None => continue,
+            },
         };
         root.put(&tree, &mount.destination, is_dir)?;
+        if mount.destination == Path::new(SHARED_MEMORY) {
+            folders.push((SHARED_MEMORY.to_owned(), tree));
+        }
     }
-    Ok(Staged { bundle: container, state, scratch: open_dir(&scratch_dir)?, upper })
+    Ok(Staged { bundle: container, state, folders })
 }
 
 /// The folder of the box's root; every path is resolved inside it (R3).
@@ -197,20 +201,38 @@ fn overlay_mount(lower: &Path, upper: &Path, work: &Path) -> io::Result<OwnedFd>
 }
 
 fn tmpfs(size_bytes: u64, inodes: u64, mode: u32) -> io::Result<OwnedFd> {
-    let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&fs, "size", size_bytes.to_string())?;
-    fsconfig_set_string(&fs, "nr_inodes", inodes.to_string())?;
-    fsconfig_set_string(&fs, "mode", format!("{mode:o}"))?;
+    let (size, inodes, mode) = (size_bytes.to_string(), inodes.to_string(), format!("{mode:o}"));
+    let options = [("size", size.as_str()), ("nr_inodes", &inodes), ("mode", &mode)];
+    new_mount("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)
+}
+
+/// A new instance of one of the kernel's file systems, in the launcher's namespaces; `None` if the mount is not of that
+/// kind.
+fn kernel_mount(source: &Source, destination: &Path) -> Result<Option<OwnedFd>, StepFailure> {
+    let restricted = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let no_devices = restricted | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let made = match source {
+        // Device nodes are bound into /dev: what is in it itself is files and links only.
+        Source::Tmpfs { size_bytes, inodes, mode } => tmpfs(*size_bytes, *inodes, *mode),
+        Source::Sysfs => new_mount("sysfs", &[], no_devices | MountAttrFlags::MOUNT_ATTR_RDONLY),
+        Source::Devpts => new_mount("devpts", &[("ptmxmode", "0666"), ("mode", "0620")], restricted),
+        Source::Mqueue => new_mount("mqueue", &[], no_devices),
+        Source::Proc | Source::Bind { .. } | Source::View { .. } | Source::Scratch { .. } => return Ok(None),
+    };
+    made.map(Some).at(SetupStep::Mounts, || format!("make {}", destination.display()))
+}
+
+fn new_mount(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+    let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        fsconfig_set_string(&fs, *key, *value)?;
+    }
     fsconfig_create(&fs)?;
-    Ok(fsmount(
-        &fs,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
-    )?)
+    Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
 /// Clones one bind, or the lower layer of the view; `None` if the mount is not of that kind.
-fn clone_bind(mount: &BoxMount, shift: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>, StepFailure> {
+fn clone_bind(mount: &BoxMount, shift: BorrowedFd<'_>) -> Result<Option<OwnedFd>, StepFailure> {
     let (path, shifted, recursive, read_only) = match &mount.source {
         Source::Bind { path, shift_root, .. } => (path, *shift_root, true, mount.read_only),
         // The lower layer of an overlay is a leaf: what is mounted below it would not be seen through it anyway.
@@ -225,8 +247,8 @@ fn clone_bind(mount: &BoxMount, shift: Option<BorrowedFd<'_>>) -> Result<Option<
     let attributes = MountAttributes { set, propagation: libc::MS_PRIVATE, ..MountAttributes::default() };
     sys::mount_setattr(&tree, true, attributes)
         .at(SetupStep::Mounts, || format!("restrict the bind of {}", path.display()))?;
-    if let (true, Some(idmap)) = (shifted, shift) {
-        let attributes = MountAttributes { idmap: Some(idmap), ..MountAttributes::default() };
+    if shifted {
+        let attributes = MountAttributes { idmap: Some(shift), ..MountAttributes::default() };
         sys::mount_setattr(&tree, false, attributes)
             .at(SetupStep::Mounts, || format!("shift the owner of {}", path.display()))?;
     }
@@ -242,25 +264,10 @@ fn attach(mount: &OwnedFd, target: &Path) -> io::Result<()> {
     Ok(move_mount(mount, c"", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
-/// Whether this kind of mount is made of files: staged here, and nothing that libcontainer has to do.
+/// Whether this kind of mount is staged here, and nothing that libcontainer has to do. Only proc is not: it shows the
+/// pid namespace of whoever mounts it.
 pub(crate) fn stages(source: &Source) -> bool {
-    matches!(source, Source::Bind { .. } | Source::View { .. } | Source::Scratch { .. })
-}
-
-fn shifts(source: &Source) -> bool {
-    matches!(source, Source::Bind { shift_root: true, .. } | Source::View { shift_root: true, .. })
-}
-
-/// A user namespace that says how owners are shifted: 0 in the file system appears as the box's host user.
-///
-/// Only true root can shift (mount_setattr(2), "ID-mapped mounts").
-fn owner_shift(bundle: &Bundle) -> Result<OwnedFd, StepFailure> {
-    let describe = || "make the user namespace of shifted owners".to_owned();
-    let holder = NamespaceHolder::of_new_user_namespace().at(SetupStep::Mounts, describe)?;
-    identity::map_root_of(holder.pid(), bundle.identity.host_uid, bundle.identity.host_gid)
-        .at(SetupStep::Mounts, describe)?;
-    let namespace = format!("/proc/{}/ns/user", holder.pid());
-    rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(SetupStep::Mounts, describe)
+    !matches!(source, Source::Proc)
 }
 
 fn choose(bundle: &Bundle) -> Result<PathBuf, StepFailure> {
@@ -307,10 +314,9 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), StepFailure> {
 /// Makes a folder with exactly this mode; one that exists keeps its content and gets the mode.
 fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
     match rustix::fs::mkdir(path, Mode::from_raw_mode(mode)) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-        Err(errno) => return Err(errno.into()),
+        Err(rustix::io::Errno::EXIST) => Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode))?),
+        made => Ok(made?),
     }
-    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode))?)
 }
 
 fn create_symlink(target: &Path, path: &Path) -> io::Result<()> {
@@ -318,9 +324,11 @@ fn create_symlink(target: &Path, path: &Path) -> io::Result<()> {
     Ok(rustix::fs::symlink(&target, path)?)
 }
 
+/// Makes a file with exactly this mode.
 fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    fs_err::write(path, content)?;
-    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode))?)
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::from_raw_mode(mode))?;
+    std::fs::File::from(file).write_all(content)
 }
 
 fn open_dir(path: &Path) -> Result<OwnedFd, StepFailure> {

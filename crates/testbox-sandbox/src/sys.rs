@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::{ForkResult, Pid};
 
 /// The clone(2) side that a process finds itself on.
@@ -24,38 +26,96 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
-/// A process that does nothing but hold a new user namespace open; killed and reaped when it is dropped.
+/// A process that makes namespaces and then does nothing but hold them open; killed and reaped when it is dropped.
+///
+/// It shares the caller's memory, so that it costs a fraction of a fork, and runs beside the caller: it touches nothing
+/// but its own stack and its task, and makes bare system calls, because even libc's errno is the caller's.
 #[derive(Debug)]
 pub(crate) struct NamespaceHolder {
     pid: Pid,
     pidfd: OwnedFd,
-    /// The child runs on it, so it must live as long.
+    answer: OwnedFd,
+    /// What the child works with lives as long as the child.
+    _task: Box<HolderTask>,
     _stack: Vec<u8>,
 }
 
-/// Bytes of a holder's stack: it calls two functions.
+/// What a holder does: plain numbers and data, which it reads and which nobody writes.
+struct HolderTask {
+    parent: u32,
+    namespaces: libc::c_int,
+    loopback: Option<libc::ifreq>,
+    answer: RawFd,
+}
+
+impl std::fmt::Debug for HolderTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HolderTask({:#x})", self.namespaces)
+    }
+}
+
+/// What a holder was doing when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HolderStep {
+    /// Making the namespaces, the user's apart.
+    Namespaces,
+    /// Bringing up `lo`.
+    Loopback,
+}
+
+/// Bytes of a holder's stack: it makes a handful of system calls.
 const HOLDER_STACK: usize = 16 * 1024;
 
 impl NamespaceHolder {
-    /// Starts one. It shares the caller's memory, so that it costs a tenth of a fork, and dies with the caller.
-    pub(crate) fn of_new_user_namespace() -> io::Result<Self> {
+    /// Starts one in a new user namespace, where it makes `namespaces`, and brings `lo` up if the network is among them.
+    /// It dies with the caller, and no signal but SIGKILL reaches it.
+    pub(crate) fn start(namespaces: CloneFlags) -> io::Result<Self> {
+        let (answer, answering) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let loopback = namespaces.contains(CloneFlags::CLONE_NEWNET).then(loopback_up);
+        let task = Box::new(HolderTask {
+            parent: std::process::id(),
+            namespaces: namespaces.bits(),
+            loopback,
+            answer: answering.as_raw_fd(),
+        });
         let mut stack = vec![0u8; HOLDER_STACK];
-        let mut pidfd: libc::c_int = -1;
-        let flags = libc::CLONE_VM | libc::CLONE_NEWUSER | libc::CLONE_PIDFD | libc::SIGCHLD;
         // The x86-64 ABI wants a stack that ends at a multiple of 16.
         let end = stack.as_mut_ptr_range().end.map_addr(|end| end & !15);
-        // SAFETY: `hold` runs on a stack of its own that outlives it (`drop` reaps the child before the stack is freed)
-        // and touches no memory of the caller; `pidfd` is a live place for the descriptor.
-        let pid = unsafe { libc::clone(hold, end.cast(), flags, std::ptr::null_mut(), &raw mut pidfd) };
+        let mut pidfd: libc::c_int = -1;
+        let flags = libc::CLONE_VM | libc::CLONE_NEWUSER | libc::CLONE_PIDFD | libc::SIGCHLD;
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        // SAFETY: `hold` gets a stack of its own and a task that it only reads; both outlive it, because `drop` reaps the
+        // child before they are freed. `pidfd` is a live place for the descriptor.
+        let pid = unsafe { libc::clone(hold, end.cast(), flags, (&raw const *task).cast_mut().cast(), &raw mut pidfd) };
+        let error = io::Error::last_os_error();
+        before.thread_set_mask()?;
         if pid < 0 {
-            return Err(io::Error::last_os_error());
+            return Err(error);
         }
-        Ok(Self { pid: Pid::from_raw(pid), pidfd: adopt(pidfd)?, _stack: stack })
+        Ok(Self { pid: Pid::from_raw(pid), pidfd: adopt(pidfd)?, answer, _task: task, _stack: stack })
     }
 
     /// Its pid, which is its own as long as this value lives.
     pub(crate) fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Waits until the namespaces are made.
+    pub(crate) fn wait(&self) -> Result<(), (HolderStep, io::Error)> {
+        let lost = |error: io::Error| (HolderStep::Namespaces, error);
+        let mut answer = [0u8; size_of::<i32>()];
+        let length = loop {
+            match rustix::io::read(&self.answer, &mut answer) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other.map_err(|errno| lost(errno.into()))?,
+            }
+        };
+        let step = |error| if error > LOOPBACK_FAILED { HolderStep::Loopback } else { HolderStep::Namespaces };
+        match (length, i32::from_ne_bytes(answer)) {
+            (4, 0) => Ok(()),
+            (4, error) => Err((step(error), io::Error::from_raw_os_error(error & (LOOPBACK_FAILED - 1)))),
+            _ => Err(lost(io::Error::other("the holder of the namespaces died"))),
+        }
     }
 }
 
@@ -66,16 +126,65 @@ impl Drop for NamespaceHolder {
     }
 }
 
+/// Above every error number: tells a failed `lo` from failed namespaces in a holder's answer.
+const LOOPBACK_FAILED: i32 = 1 << 16;
+
 /// The life of a [`NamespaceHolder`].
-extern "C" fn hold(_: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: both calls take plain numbers. Only SIGKILL ends this process: it never returns, and no call that fails
-    // writes an errno that the caller could be about to read (neither fails).
+extern "C" fn hold(task: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the starter passed a `HolderTask` that outlives this process and that nobody writes.
+    let task = unsafe { &*task.cast::<HolderTask>() };
+    let answer = task.answer as usize;
+    // SAFETY: the calls take plain numbers, or live data of this stack and of the task, with its size. Closing
+    // descriptors closes this process's copies only (no CLONE_FILES).
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        bare_syscall(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0]);
+        if bare_syscall(libc::SYS_getppid, [0, 0, 0]) != task.parent as isize {
+            // The parent died before this process was tied to it.
+            bare_syscall(libc::SYS_exit, [1, 0, 0]);
+        }
+        bare_syscall(libc::SYS_close_range, [0, answer - 1, 0]);
+        bare_syscall(libc::SYS_close_range, [answer + 1, libc::c_uint::MAX as usize, 0]);
+        let mut error = -bare_syscall(libc::SYS_unshare, [task.namespaces as usize, 0, 0]) as i32;
+        if let (0, Some(request)) = (error, &task.loopback) {
+            let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize;
+            let socket = bare_syscall(libc::SYS_socket, [libc::AF_INET as usize, kind, 0]);
+            let up = bare_syscall(
+                libc::SYS_ioctl,
+                [socket as usize, libc::SIOCSIFFLAGS as usize, (&raw const *request).addr()],
+            );
+            let failed = if socket < 0 { -socket } else { -up } as i32;
+            error = if failed > 0 { LOOPBACK_FAILED + failed } else { 0 };
+            bare_syscall(libc::SYS_close, [socket as usize, 0, 0]);
+        }
+        bare_syscall(libc::SYS_write, [answer, (&raw const error).addr(), size_of::<i32>()]);
+        bare_syscall(libc::SYS_close, [answer, 0, 0]);
         loop {
-            libc::pause();
+            bare_syscall(libc::SYS_pause, [0, 0, 0]);
         }
     }
+}
+
+/// A system call without libc: its result, or the negative error number.
+///
+/// # Safety
+/// As the call itself; pointers among the arguments must be valid for it.
+unsafe fn bare_syscall(number: libc::c_long, arguments: [usize; 3]) -> isize {
+    let result: isize;
+    // SAFETY: the instruction takes its arguments in these registers and changes `rax`, `rcx` and `r11` alone (x86-64
+    // system call convention); the caller answers for the call.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
 }
 
 fn assert_single_threaded() -> io::Result<()> {
@@ -189,17 +298,15 @@ pub(crate) fn set_controlling_terminal(fd: impl AsFd) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Sets IFF_UP on the interface `lo` through the socket `socket` (netdevice(7)).
-pub(crate) fn set_loopback_up(socket: impl AsFd) -> io::Result<()> {
+/// The request that sets IFF_UP on the interface `lo` (netdevice(7)).
+fn loopback_up() -> libc::ifreq {
     // SAFETY: ifreq is plain data for which all zeroes is a valid value.
     let mut request = unsafe { std::mem::zeroed::<libc::ifreq>() };
     for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo") {
         *slot = *byte as libc::c_char;
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads an ifreq, which lives on this stack; the descriptor is open for the call.
-    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    request
 }
 
 /// Ends the process at once, without destructors or exit handlers: for children that share main's memory image.

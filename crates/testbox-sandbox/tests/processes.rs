@@ -17,7 +17,7 @@ use testbox_sandbox::{Channel, MainsEnd, Reaper, seal};
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("play-killed") => play_main(false),
-        Some("play-dismissed") => play_main(true),
+        Some("play-ended") => play_main(true),
         Some("play-sealed") => return play_sealed(),
         _ => {}
     }
@@ -31,10 +31,7 @@ fn main() -> ExitCode {
 
 const TESTS: [(&str, fn()); 5] = [
     ("the_reaper_cleans_up_when_main_is_killed", the_reaper_cleans_up_when_main_is_killed),
-    (
-        "a_dismissed_reaper_did_its_chores_and_cleans_nothing_up",
-        a_dismissed_reaper_did_its_chores_and_cleans_nothing_up,
-    ),
+    ("main_can_let_the_reaper_clean_up_and_wait_for_it", main_can_let_the_reaper_clean_up_and_wait_for_it),
     ("a_binary_that_others_may_write_runs_from_a_sealed_copy", a_binary_that_others_may_write_runs_from_a_sealed_copy),
     ("a_binary_that_only_root_may_write_runs_as_it_is", a_binary_that_only_root_may_write_runs_as_it_is),
     ("a_message_takes_its_descriptors_along", a_message_takes_its_descriptors_along),
@@ -48,31 +45,31 @@ fn the_reaper_cleans_up_when_main_is_killed() {
     assert_eq!(fs_err::read_to_string(dir.path().join("cleaned")).unwrap(), "kept", "the kept descriptor was usable");
 }
 
-fn a_dismissed_reaper_did_its_chores_and_cleans_nothing_up() {
+fn main_can_let_the_reaper_clean_up_and_wait_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    let main = played("play-dismissed", dir.path());
+    let main = played("play-ended", dir.path());
     assert!(main.success());
     assert!(dir.path().join("chores").exists());
-    assert!(!dir.path().join("cleaned").exists());
+    assert!(dir.path().join("cleaned").exists(), "done when main went on");
+    assert_eq!(played("play-ended", Path::new("/proc")).code(), Some(1), "main knows that it could not");
 }
 
-/// The role of main: with a reaper, which main outlives only if it says goodbye.
-fn play_main(says_goodbye: bool) {
+/// The role of main: with a reaper, which main outlives only if it lets it clean up.
+fn play_main(outlives: bool) {
     let folder = std::env::args().nth(2).unwrap();
     let folder = Path::new(&folder);
-    fs_err::write(folder.join("keep"), "kept").unwrap();
-    let keep: OwnedFd = fs_err::File::open(folder.join("keep")).unwrap().into_parts().0.into();
-    let chores = |_: &MainsEnd<'_>| fs_err::write(folder.join("chores"), "").unwrap();
+    let keep = rustix::fs::memfd_create("keep", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    rustix::io::pwrite(&keep, b"kept", 0).unwrap();
+    let chores = |_: &MainsEnd<'_>| drop(fs_err::write(folder.join("chores"), ""));
     let clean_up = |kept: Option<OwnedFd>| {
         let mut text = String::new();
         std::fs::File::from(kept.unwrap()).read_to_string(&mut text).unwrap();
-        fs_err::write(folder.join("cleaning"), text).unwrap();
-        fs_err::rename(folder.join("cleaning"), folder.join("cleaned")).unwrap();
+        let written = fs_err::write(folder.join("cleaning"), text);
+        written.and_then(|()| fs_err::rename(folder.join("cleaning"), folder.join("cleaned"))).is_ok()
     };
     let reaper = Reaper::start(Some(keep), chores, clean_up).unwrap();
-    if says_goodbye {
-        drop(reaper.dismiss());
-        std::process::exit(0);
+    if outlives {
+        std::process::exit(i32::from(!reaper.clean_up().went_well()));
     }
     nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL).unwrap();
 }
@@ -123,7 +120,7 @@ fn a_message_takes_its_descriptors_along() {
 fn played(role: &str, folder: &Path) -> ExitStatus {
     let status = Command::new(std::env::current_exe().unwrap()).arg(role).arg(folder).status().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !status.success() && !folder.join("cleaned").exists() && Instant::now() < deadline {
+    while status.signal().is_some() && !folder.join("cleaned").exists() && Instant::now() < deadline {
         std::thread::yield_now();
     }
     status

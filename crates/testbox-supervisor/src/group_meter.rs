@@ -151,9 +151,8 @@ const ALARMS: [u64; 2] = [80, 95];
 ///
 /// # Errors
 /// A descriptor cannot be made.
-pub fn memory_alarms(group: &BoxGroup, limits: &Limits) -> Result<Vec<MemoryAlarm>, CgroupError> {
-    let marks = ALARMS.iter().map(|percent| group.memory_alarm(limits.memory_bytes.value.0 / 100 * percent));
-    Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+pub fn memory_alarms(limits: &Limits) -> Result<Vec<MemoryAlarm>, CgroupError> {
+    ALARMS.iter().map(|percent| MemoryAlarm::new(limits.memory_bytes.value.0 / 100 * percent)).collect()
 }
 
 fn is_degraded(group: &BoxGroup, wall: Wall) -> bool {

@@ -12,10 +12,10 @@ use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
-use testbox_bundle::{Bundle, Host};
+use testbox_bundle::{Bundle, BundleError, Host, Outline};
 use testbox_model::{ExitCode, Fault, RunEvent, RunPlan, RunRecord, Verdict, WallReport, judge};
 use testbox_report::{ReportDir, ReportError, Terminal};
-use testbox_sandbox::{Dismissed, Launch, Running, Streams, seal};
+use testbox_sandbox::{Launcher, Running, Streams, Wiring, seal};
 use testbox_supervisor::{
     Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals,
 };
@@ -23,7 +23,8 @@ use testbox_supervisor::{
 use crate::cli::RunArgs;
 use crate::fault::{self, OrFault, Outcome};
 use crate::{notes, plan, print};
-pub(crate) use boxed::Boxed;
+use boxed::Ending;
+pub(crate) use boxed::{Boxed, Safeguard};
 use output::{Filters, Notices};
 
 /// Runs a command in a box.
@@ -33,13 +34,33 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     if args.dry_run {
         return describe(plan);
     }
+    let signals = Signals::install().or_fault()?;
+    let terminal = saved_terminal(&plan)?;
     let host = Host::current();
-    let mut bundle = testbox_bundle::build(&plan, &host).or_fault()?;
-    bundle.process.terminal_size = terminal_size();
+    let launcher = Launcher::start(wiring(&plan), || bundle(&plan, &host)).or_fault()?;
+    let safeguard = Safeguard::new(&plan, terminal.as_ref())?;
+    // The groups are made while the launcher makes the bundle, whose error comes first.
+    let boxed = Boxed::new(safeguard, &plan);
+    let outline = launcher.outline(signals.as_fd()).or_fault()?;
+    let boxed = boxed?;
     let owner = project_owner(&plan, &host)?;
     let reports = ReportDir::open(&plan.reports.dir.value, owner).or_fault()?;
-    let run = Run { plan: &plan, bundle: &bundle, terminal: saved_terminal(&plan)? };
-    run.go(reports)
+    Run { plan: &plan, outline: &outline }.go(launcher, boxed, signals, reports)
+}
+
+fn bundle(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
+    let mut bundle = testbox_bundle::build(plan, host)?;
+    bundle.process.terminal_size = terminal_size();
+    Ok(bundle)
+}
+
+fn wiring(plan: &RunPlan) -> Wiring {
+    Wiring {
+        net: plan.net.value,
+        tty: plan.terminal.tty.value,
+        merge_output: plan.reports.json_to_stdout.value || output::same_file(),
+        stdin: !std::io::stdin().is_terminal(),
+    }
 }
 
 /// Whom reports belong to: as root, whoever owns the project, so that nothing of root's is left in a user's checkout.
@@ -77,8 +98,7 @@ fn terminal_size() -> Option<(u16, u16)> {
 /// One run, everything resolved.
 struct Run<'a> {
     plan: &'a RunPlan,
-    bundle: &'a Bundle,
-    terminal: Option<SavedTerminal>,
+    outline: &'a Outline,
 }
 
 /// A run whose box is gone.
@@ -88,18 +108,18 @@ struct Ended {
     box_id: String,
     carried_out: Vec<String>,
     warnings: Vec<String>,
-    /// Goes away while the reports are written.
-    _reaper: Option<Dismissed>,
+    /// The groups go away while the reports are written.
+    ending: Ending,
     /// Held back until the report is written: an impatient Ctrl-C does not lose it.
     signals: Signals,
 }
 
 impl Run<'_> {
-    fn go(self, mut reports: ReportDir) -> Outcome {
+    fn go(self, launcher: Launcher, boxed: Boxed, signals: Signals, mut reports: ReportDir) -> Outcome {
         let plan = self.plan;
         let mut terminal = print::terminal(plan.terminal.color.value, plan.terminal.verbosity.value);
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let ended = self.box_and_watch(&mut reports, &mut terminal)?;
+        let ended = self.box_and_watch(launcher, boxed, signals, &mut reports, &mut terminal)?;
         let mut warnings = ended.outcome.warnings;
         warnings.extend(ended.warnings);
         let record = RunRecord {
@@ -115,55 +135,50 @@ impl Run<'_> {
         };
         let verdict = judge(&record);
         let written = reports.write(&record, &verdict);
+        let gone = ended.ending.wait();
         ended.signals.dismiss();
-        report(&record, &verdict, written, &mut terminal)
+        let reported = report(&record, &verdict, written, &mut terminal)?;
+        gone.map(|()| reported)
     }
 
     /// Builds the box, supervises it until all of it is gone, and carries its outputs out.
-    fn box_and_watch(&self, reports: &mut ReportDir, terminal: &mut Terminal) -> Result<Ended, Box<Fault>> {
+    fn box_and_watch(
+        &self,
+        launcher: Launcher,
+        boxed: Boxed,
+        signals: Signals,
+        reports: &mut ReportDir,
+        terminal: &mut Terminal,
+    ) -> Result<Ended, Box<Fault>> {
         let plan = self.plan;
-        let signals = Signals::install().or_fault()?;
-        let boxed = Boxed::new(plan, self.terminal.as_ref())?;
         reports.introduce(&boxed.id, plan).or_fault()?;
-        let walls = walls::all(plan, self.bundle, boxed.group.walls());
+        let walls = walls::all(plan, self.outline, boxed.group.walls());
         terminal.header(plan, &walls);
         self.notes(terminal);
         let started = Instant::now();
-        let running = testbox_sandbox::launch(&self.launch(&boxed, &signals)).or_fault()?;
+        let running = launcher.launch(&boxed.launch(self.outline, signals.as_fd())).or_fault()?;
         let upper = running.upper.as_ref().map(|fd| fd.as_fd().try_clone_to_owned()).transpose();
         let upper = upper.map_err(|error| fault::of(&error, None))?;
         let outcome = self.watch(running, &boxed, &signals, started, reports, terminal)?;
         let box_id = boxed.id.clone();
-        let reaper = boxed.end()?;
+        let ending = boxed.end()?;
         let (carried_out, mut warnings) = upper.map(|upper| self.carry_out(&upper)).transpose()?.unwrap_or_default();
         warnings.extend(self.planted());
-        Ok(Ended { outcome, walls, box_id, carried_out, warnings, _reaper: reaper, signals })
+        Ok(Ended { outcome, walls, box_id, carried_out, warnings, ending, signals })
     }
 
     /// What the user must know before the run although it does not hinder it.
     fn notes(&self, terminal: &mut Terminal) {
-        let notes = notes::of(self.plan, self.bundle.process.plugin);
-        for text in notes.into_iter().chain(self.bundle.notes.iter().cloned()) {
+        let notes = notes::of(self.plan, self.outline.plugin);
+        for text in notes.into_iter().chain(self.outline.notes.iter().cloned()) {
             terminal.on(&RunEvent::Warning { text });
         }
     }
 
     /// With `--write`: what the box made although the host would obey it next.
     fn planted(&self) -> impl Iterator<Item = String> {
-        let planted = self.bundle.must_stay_absent.iter().filter(|path| path.symlink_metadata().is_ok());
+        let planted = self.outline.must_stay_absent.iter().filter(|path| path.symlink_metadata().is_ok());
         planted.map(|path| format!("the box made `{}`, which the host obeys from now on: look at it", path.display()))
-    }
-
-    fn launch<'l>(&'l self, boxed: &'l Boxed, signals: &'l Signals) -> Launch<'l> {
-        Launch {
-            bundle: self.bundle,
-            group: &boxed.group,
-            box_id: &boxed.id,
-            merge_output: self.plan.reports.json_to_stdout.value || output::same_file(),
-            stdin: !std::io::stdin().is_terminal(),
-            nproc_limit: boxed.nproc_limit,
-            cancel: signals.as_fd(),
-        }
     }
 
     fn watch(
@@ -183,7 +198,7 @@ impl Run<'_> {
         let tmpfs = running.bounded.iter().map(|(_, fd)| fd.try_clone()).collect::<std::io::Result<_>>();
         let tmpfs = tmpfs.map_err(|error| fault::of(&error, None))?;
         let meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
-        let mut meter = meter.with_alarms(&boxed.alarms);
+        let mut meter = meter.with_alarms(boxed.alarms());
         let inputs = Inputs {
             init: running.init,
             status: running.channel.into_fd(),

@@ -22,25 +22,23 @@ pub(crate) fn convert(
     index: usize,
     placement: &Placement<'_>,
 ) -> Result<Mount, BundleError> {
-    let staged = (placement.staged)(mount, index);
-    let form = match (&staged, &mount.source) {
-        (Some(path), _) => bind(path, mount.read_only),
-        (None, Source::Bind { path, .. }) => bind(path, mount.read_only),
-        (None, Source::View { lower, .. }) => {
+    let form = match &mount.source {
+        Source::Bind { path, .. } => bind(path, mount.read_only),
+        Source::View { lower, .. } => {
             let layers = (placement.layers)(mount, index);
             let layers = layers.ok_or_else(|| BundleError::NoLayers { destination: mount.destination.clone() })?;
             overlay(lower, &layers)
         }
-        (None, Source::Scratch { mode, .. }) => scratch(bundle, *mode, placement.user),
-        (None, Source::Tmpfs { size_bytes, inodes, mode }) => {
+        Source::Scratch { mode, .. } => scratch(bundle, *mode, placement.user),
+        Source::Tmpfs { size_bytes, inodes, mode } => {
             // The runtime makes the device nodes in /dev: no `nodev` there.
             let first = if mount.destination == Path::new("/dev") { &["nosuid"][..] } else { &["nosuid", "nodev"] };
             tmpfs(first, *size_bytes, *inodes, *mode)
         }
-        (None, Source::Proc) => kernel("proc", &["nosuid", "noexec", "nodev"]),
-        (None, Source::Sysfs) => kernel("sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-        (None, Source::Devpts) => kernel("devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
-        (None, Source::Mqueue) => kernel("mqueue", &["nosuid", "noexec", "nodev"]),
+        Source::Proc => kernel("proc", &["nosuid", "noexec", "nodev"]),
+        Source::Sysfs => kernel("sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        Source::Devpts => kernel("devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+        Source::Mqueue => kernel("mqueue", &["nosuid", "noexec", "nodev"]),
     };
     let builder = MountBuilder::default().destination(&mount.destination).typ(form.typ).source(form.source);
     builder.options(form.options).build().map_err(faulty("a mount"))

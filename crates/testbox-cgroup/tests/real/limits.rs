@@ -81,8 +81,8 @@ pub(crate) fn a_threshold_tells_before_the_limit() {
 }
 
 fn armed(test_box: &TestBox, bytes: u64) -> testbox_cgroup::MemoryAlarm {
-    let alarm = test_box.group.memory_alarm(bytes).unwrap().unwrap();
-    alarm.arm().unwrap();
+    let alarm = testbox_cgroup::MemoryAlarm::new(bytes).unwrap();
+    alarm.arm(&test_box.group).unwrap();
     alarm
 }
 

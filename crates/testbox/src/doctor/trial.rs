@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::fs::MemfdFlags;
-use testbox_bundle::{Bundle, Host};
+use testbox_bundle::{Host, Outline};
 use testbox_config::{Auto, HostPath, Layer, Switch, Typed, WallName, flag, flags};
 use testbox_model::{DiskUse, Duration, ExitCode, Fault, PayloadEnd, Readback, RunEvent, RunPlan, Size, StopCause};
-use testbox_sandbox::{Launch, Running, Streams};
+use testbox_sandbox::{Launcher, Running, Streams, Wiring};
 use testbox_supervisor::{GroupMeter, HostStreams, Inputs, Outcome, Unfiltered};
 
 use super::ground::Ground;
 use crate::fault::{self, OrFault};
 use crate::plan;
-use crate::run::Boxed;
+use crate::run::{Boxed, Safeguard};
 
 /// Longest time of one trial.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,10 +60,14 @@ impl<'a> Trial<'a> {
     fn attempt(self, ground: &Ground) -> Result<Said, Box<Fault>> {
         let command: Vec<OsString> = self.command.iter().map(OsString::from).collect();
         let plan = plan::resolve(&command, self.layer(ground))?;
-        let bundle = testbox_bundle::build(&plan, &Host::current()).or_fault()?;
-        let boxed = Boxed::new(&plan, None)?;
-        let said = in_box(&plan, &bundle, &boxed, ground)?;
-        boxed.end()?;
+        let host = Host::current();
+        let wiring = Wiring { net: plan.net.value, tty: plan.terminal.tty.value, merge_output: true, stdin: false };
+        let launcher = Launcher::start(wiring, || testbox_bundle::build(&plan, &host)).or_fault()?;
+        let safeguard = Safeguard::new(&plan, None)?;
+        let outline = launcher.outline(ground.signals.as_fd()).or_fault()?;
+        let boxed = Boxed::new(safeguard, &plan)?;
+        let said = in_box(&plan, &outline, launcher, &boxed, ground)?;
+        boxed.end()?.wait()?;
         Ok(said)
     }
 
@@ -88,18 +92,15 @@ fn typed<T>(value: T) -> Typed<T> {
 }
 
 /// Launches and supervises; what the command prints goes to a file in memory.
-fn in_box(plan: &RunPlan, bundle: &Bundle, boxed: &Boxed, ground: &Ground) -> Result<Said, Box<Fault>> {
-    let launch = Launch {
-        bundle,
-        group: &boxed.group,
-        box_id: &boxed.id,
-        merge_output: true,
-        stdin: false,
-        nproc_limit: boxed.nproc_limit,
-        cancel: ground.signals.as_fd(),
-    };
+fn in_box(
+    plan: &RunPlan,
+    outline: &Outline,
+    launcher: Launcher,
+    boxed: &Boxed,
+    ground: &Ground,
+) -> Result<Said, Box<Fault>> {
     let started = Instant::now();
-    let running = testbox_sandbox::launch(&launch).or_fault()?;
+    let running = launcher.launch(&boxed.launch(outline, ground.signals.as_fd())).or_fault()?;
     let printed = rustix::fs::memfd_create("testbox-doctor", MemfdFlags::CLOEXEC).map_err(io_fault)?;
     let mut readback = None;
     let outcome = supervised(running, plan, boxed, ground, started, printed.as_fd(), &mut |event| {

@@ -1,12 +1,13 @@
 //! What a box owns on the host, its cgroups and its reaper, and that it goes away on every path.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use testbox_bundle::Outline;
 use testbox_cgroup::{BoxGroup, BoxId, Host, MemoryAlarm};
 use testbox_model::{Fault, RunPlan, Wall, WallState};
-use testbox_sandbox::{Dismissed, MainsEnd, Reaper};
+use testbox_sandbox::{CleaningUp, Launch, MainsEnd, Reaper};
 use testbox_supervisor::SavedTerminal;
 
 use super::demand;
@@ -17,73 +18,117 @@ const REMOVAL: Duration = Duration::from_secs(10);
 /// A run that is over by then does not wait for its alarms to be armed.
 const ALARMS_AFTER: Duration = Duration::from_millis(50);
 
-/// The cgroups and the reaper of a box.
+/// Stands before anything of a box exists: from then on the box's groups go, whatever happens to testbox.
+///
+/// When it is dropped, the reaper kills and removes what there is of the box.
+#[derive(Debug)]
+pub(crate) struct Safeguard {
+    host: Host,
+    id: BoxId,
+    /// Sound near the memory limit; the reaper arms them.
+    alarms: Vec<MemoryAlarm>,
+    reaper: Option<Reaper>,
+}
+
+/// The cgroups of a box.
 #[derive(Debug)]
 pub(crate) struct Boxed {
     pub(crate) id: String,
     pub(crate) group: BoxGroup,
     /// Where no cgroup limits processes: RLIMIT_NPROC in the box's own user namespace.
-    pub(crate) nproc_limit: Option<u64>,
-    /// Sound near the memory limit; the reaper arms them.
-    pub(crate) alarms: Vec<MemoryAlarm>,
-    reaper: Option<Reaper>,
+    nproc_limit: Option<u64>,
+    safeguard: Safeguard,
 }
 
-impl Boxed {
-    /// Makes the groups with their limits, and starts the reaper, which also removes what dead runs left.
+/// The groups of a dead box, which the reaper removes meanwhile.
+#[derive(Debug)]
+#[must_use = "the groups are gone only after `wait`"]
+pub(crate) struct Ending {
+    group: BoxGroup,
+    cleaning_up: Option<CleaningUp>,
+}
+
+impl Safeguard {
+    /// Starts the reaper, which also removes what dead runs left.
     pub(crate) fn new(plan: &RunPlan, terminal: Option<&SavedTerminal>) -> Result<Self, Box<Fault>> {
         let root = Path::new("/");
         let mut host = Host::detect(root).or_fault()?;
         let id = BoxId::of_current(root).or_fault()?;
         host.settle(&id).or_fault()?;
-        let group = BoxGroup::create(&host, &id, &demand::of(plan)?).or_fault()?;
-        let degraded = |wall| group.walls().iter().any(|w| w.wall == wall && w.state == WallState::Degraded);
-        let nproc_limit = degraded(Wall::Pids).then_some(plan.limits.pids.value);
-        let alarms =
-            testbox_supervisor::memory_alarms(&group, &plan.limits).inspect_err(|_| clean(&group)).or_fault()?;
-        let mut boxed = Self { id: id.to_string(), group, nproc_limit, alarms, reaper: None };
+        let alarms = testbox_supervisor::memory_alarms(&plan.limits).or_fault()?;
         let tty = terminal.is_some().then(|| std::io::stdin().as_fd().try_clone_to_owned());
         let tty = tty.transpose().map_err(|error| fault::of(&error, None))?;
-        let group = &boxed.group;
-        let alarms = &boxed.alarms;
         let chores = |mains_end: &MainsEnd<'_>| {
             // What cannot be removed now is no reason not to run; `testbox gc` names it.
             drop(testbox_cgroup::gc(&host));
             if !mains_end.comes_within(ALARMS_AFTER) {
                 // Without an alarm the samples see less of the last moment: no reason not to run either.
-                alarms.iter().for_each(|alarm| drop(alarm.arm()));
+                let group = BoxGroup::find(&host, &id);
+                group.iter().for_each(|group| alarms.iter().for_each(|alarm| drop(alarm.arm(group))));
             }
         };
         let reaper = Reaper::start(tty, chores, |tty| {
-            clean(group);
             if let (Some(saved), Some(tty)) = (terminal, tty) {
                 let _nobody_is_left_to_tell = saved.restore_on(tty.as_fd());
             }
+            clean(&host, &id)
         });
-        boxed.reaper = Some(reaper.inspect_err(|_| clean(group)).or_fault()?);
-        Ok(boxed)
-    }
-
-    /// After the last process: removes the groups, and says goodbye to the reaper.
-    pub(crate) fn end(mut self) -> Result<Option<Dismissed>, Box<Fault>> {
-        testbox_sandbox::reap_children();
-        self.group.remove(Instant::now() + REMOVAL).or_fault()?;
-        Ok(self.reaper.take().map(Reaper::dismiss))
+        let reaper = Some(reaper.or_fault()?);
+        Ok(Self { host, id, alarms, reaper })
     }
 }
 
-impl Drop for Boxed {
+impl Drop for Safeguard {
     fn drop(&mut self) {
-        if self.reaper.is_some() {
-            clean(&self.group);
-            testbox_sandbox::reap_children();
-            drop(self.reaper.take().map(Reaper::dismiss));
+        let Some(reaper) = self.reaper.take() else { return };
+        if !reaper.clean_up().went_well() {
+            // An error is told already.
+            clean(&self.host, &self.id);
         }
+        testbox_sandbox::reap_children();
     }
 }
 
-/// Kills and removes whatever is left. On the paths that come here an error is told already, or nobody is left to tell.
-fn clean(group: &BoxGroup) {
-    drop(group.kill());
-    drop(group.remove(Instant::now() + REMOVAL));
+impl Boxed {
+    /// Makes the groups with their limits.
+    pub(crate) fn new(safeguard: Safeguard, plan: &RunPlan) -> Result<Self, Box<Fault>> {
+        let group = BoxGroup::create(&safeguard.host, &safeguard.id, &demand::of(plan)?).or_fault()?;
+        let degraded = |wall| group.walls().iter().any(|w| w.wall == wall && w.state == WallState::Degraded);
+        let nproc_limit = degraded(Wall::Pids).then_some(plan.limits.pids.value);
+        Ok(Self { id: safeguard.id.to_string(), group, nproc_limit, safeguard })
+    }
+
+    /// What a launcher has to know to build this box.
+    pub(crate) fn launch<'a>(&'a self, outline: &'a Outline, cancel: BorrowedFd<'a>) -> Launch<'a> {
+        Launch { outline, group: &self.group, box_id: &self.id, nproc_limit: self.nproc_limit, cancel }
+    }
+
+    /// Sound near the memory limit.
+    pub(crate) fn alarms(&self) -> &[MemoryAlarm] {
+        &self.safeguard.alarms
+    }
+
+    /// After the last process: the reaper removes the groups, while testbox goes on.
+    pub(crate) fn end(mut self) -> Result<Ending, Box<Fault>> {
+        self.group.wait_empty(Instant::now() + REMOVAL).or_fault()?;
+        let cleaning_up = self.safeguard.reaper.take().map(Reaper::clean_up);
+        Ok(Ending { group: self.group, cleaning_up })
+    }
+}
+
+impl Ending {
+    /// Returns when the groups and the reaper are gone.
+    pub(crate) fn wait(self) -> Result<(), Box<Fault>> {
+        let gone = self.cleaning_up.is_some_and(CleaningUp::went_well);
+        testbox_sandbox::reap_children();
+        // Somebody may have killed the reaper; or this says why the groups stay.
+        if gone { Ok(()) } else { self.group.remove(Instant::now() + REMOVAL).or_fault() }
+    }
+}
+
+/// Kills and removes whatever there is of a box; `false` if something is left.
+fn clean(host: &Host, id: &BoxId) -> bool {
+    let Some(group) = BoxGroup::find(host, id) else { return true };
+    let killed = group.kill();
+    killed.and(group.remove(Instant::now() + REMOVAL)).is_ok()
 }

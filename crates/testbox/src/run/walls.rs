@@ -1,16 +1,16 @@
 //! Every wall of a run, in the order of reports.
 
-use testbox_bundle::Bundle;
+use testbox_bundle::Outline;
 use testbox_model::{Net, RunPlan, SeccompChoice, Wall, WallReport};
 
 /// What is enforced of each wall: the cgroups say theirs, the box is built of the others or not at all.
-pub(super) fn all(plan: &RunPlan, bundle: &Bundle, groups: &[WallReport]) -> Vec<WallReport> {
+pub(super) fn all(plan: &RunPlan, outline: &Outline, groups: &[WallReport]) -> Vec<WallReport> {
     Wall::ALL
         .into_iter()
         .filter_map(|wall| match wall {
             Wall::Namespaces => Some(namespaces(plan.net.value)),
             Wall::Capabilities => Some(WallReport::enforced(wall, "all five sets empty, no_new_privs")),
-            Wall::Seccomp => Some(seccomp(&plan.seccomp.value, bundle.filters.len())),
+            Wall::Seccomp => Some(seccomp(&plan.seccomp.value, outline.filters)),
             Wall::Disk => Some(disk(plan)),
             Wall::Network => Some(network(plan.net.value)),
             Wall::Memory | Wall::Pids | Wall::Cpu | Wall::Io => groups.iter().find(|group| group.wall == wall).cloned(),
