@@ -2,13 +2,13 @@
 
 import array
 import collections
-import contextlib
 import json
 import os
 import select
 import signal
 import socket
 import struct
+import time
 
 #: testbox takes a longer frame for an attack.
 MAX_FRAME = 1 << 20
@@ -134,7 +134,8 @@ class Channel:
         self._stream = Stream(sock, MAX_FRAME, _encode_for_all)
         self._owner = os.getpid()
         self._sequence = 0
-        self._holds = False
+        #: When the first frame that is held was told, by the monotonic clock.
+        self.held_since = None
         self.lost = None
 
     def fileno(self):
@@ -147,29 +148,29 @@ class Channel:
 
     def send(self, kind, **fields):
         """Tells testbox; a process that a test forked has the same hooks and the same socket, but no say."""
+        self.hold(kind, **fields)
+        self.flush()
+
+    def hold(self, kind, **fields):
+        """Tells testbox with what is sent next: a moment later is early enough."""
         if self.lost is not None or os.getpid() != self._owner:
             return
         self._sequence += 1
         try:
             self._stream.hold(dict(fields, t=kind, s=self._sequence))
-            if not self._holds:
-                self._stream.flush()
+            self.held_since = self.held_since or time.monotonic()
         except Lost as error:
             self.lost = str(error)
 
-    @contextlib.contextmanager
-    def together(self):
-        """What is said in here is sent at once, at its end."""
-        self._holds = True
+    def flush(self):
+        """Sends what is held."""
+        if self.held_since is None or self.lost is not None or os.getpid() != self._owner:
+            return
+        self.held_since = None
         try:
-            yield
-        finally:
-            self._holds = False
-            if self.lost is None and os.getpid() == self._owner:
-                try:
-                    self._stream.flush()
-                except Lost as error:
-                    self.lost = str(error)
+            self._stream.flush()
+        except Lost as error:
+            self.lost = str(error)
 
     def receive(self, wait_seconds=0.0):
         """The next order; None if there is none within that time."""

@@ -2,6 +2,7 @@
 the rest works."""
 
 import contextlib
+import io
 import os
 import sys
 import warnings
@@ -30,17 +31,6 @@ def make_base_folder(config):
             factory.getbasetemp()
 
 
-def capture_descriptors(config):
-    """The files behind the global capture of stdout and stderr, by name; none if output is not captured in files."""
-    manager = config.pluginmanager.getplugin("capturemanager")
-    capturing = getattr(manager, "_global_capturing", None)
-    found = {}
-    for name in ("out", "err"):
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            found["std" + name] = getattr(capturing, name).tmpfile.fileno()
-    return found
-
-
 def file_of_crashes(config):
     """What pytest lets faulthandler write to when the interpreter crashes; None if it cannot be known."""
     module = sys.modules.get("_pytest.faulthandler")
@@ -48,6 +38,66 @@ def file_of_crashes(config):
         if hasattr(module, name):
             return config.stash.get(getattr(module, name), None)
     return None
+
+
+def _text_in_file(kind, descriptor):
+    """What `--capture=sys` collects its text in, but in a file, which outlives the process. pytest asks for its kind."""
+
+    class TextInFile(kind):
+        def __init__(self):
+            file = os.fdopen(os.dup(descriptor), "r+b", buffering=0)
+            io.TextIOWrapper.__init__(self, file, encoding="utf-8", newline="", write_through=True)
+
+        def getvalue(self):
+            return os.pread(self.fileno(), os.fstat(self.fileno()).st_size, 0).decode("utf-8")
+
+    return TextInFile()
+
+
+def keep_captured(config, files):
+    """In a worker: what is captured from now on goes to these files, by stream, from which a killed test's output is
+    taken. What a test captures itself (capsys, capfd) is lost with it."""
+    capturing = getattr(config.pluginmanager.getplugin("capturemanager"), "_global_capturing", None)
+    for name, file in files.items():
+        capture = getattr(capturing, name[3:], None)
+        kept = getattr(capture, "tmpfile", None)
+        if kept is None:
+            continue
+        try:
+            os.dup2(file.fileno(), kept.fileno(), inheritable=False)
+        except (AttributeError, OSError, ValueError):
+            if type(kept).__name__ == "CaptureIO":
+                capture.tmpfile = _text_in_file(type(kept), file.fileno())
+                if getattr(sys, name) is kept:
+                    setattr(sys, name, capture.tmpfile)
+
+
+def junit_extras(config, report):
+    """In a worker: what `record_xml_attribute` and `record_testsuite_property` have said, or None."""
+    xml = _junit_writer(config)
+    if xml is None:
+        return None
+    reporter = xml.node_reporters.get((getattr(report, "id", report.nodeid), None))
+    extras = {"attributes": dict(getattr(reporter, "attrs", ())), "properties": list(xml.global_properties)}
+    return extras if any(extras.values()) else None
+
+
+def restore_junit_extras(config, report):
+    """In the controller, before its writer hears of the report. What several workers say of the suite is said once."""
+    extras = report.__dict__.pop("testbox_junit", None)
+    xml = _junit_writer(config)
+    if extras is None or xml is None:
+        return
+    if extras["attributes"]:
+        xml.node_reporter(report).attrs.update(extras["attributes"])
+    xml.global_properties.extend(pair for pair in extras["properties"] if pair not in xml.global_properties)
+
+
+def _junit_writer(config):
+    """What writes --junitxml, where it is as it is known."""
+    key = getattr(sys.modules.get("_pytest.junitxml"), "xml_key", None)
+    xml = None if key is None else config.stash.get(key, None)
+    return xml if hasattr(xml, "node_reporters") and hasattr(xml, "global_properties") else None
 
 
 def tear_down_all(session):

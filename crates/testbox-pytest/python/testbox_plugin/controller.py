@@ -12,6 +12,7 @@ import selectors
 import shutil
 import signal
 import tempfile
+import time
 import types
 
 import pytest
@@ -24,6 +25,9 @@ from .worker import Shipper
 
 #: Where a process cannot be waited for by a descriptor (Python 3.8), it is looked at this often.
 POLL_SECONDS = 0.02
+#: What testbox must be told of short tests is told together: it waits so long for more, and never longer than that.
+QUIET_SECONDS = 0.001
+HOLD_SECONDS = 0.005
 #: A worker whose socket is closed is about to end; one that does not within this time has lost its socket to a test.
 CLOSING_SECONDS = 1.0
 #: pytest's exit code for a session that could not go on.
@@ -58,6 +62,8 @@ class Controller:
         self._folder = tempfile.mkdtemp(prefix="testbox-")
         self._measured = compat.Measured(self._folder)
         self._shipper = Shipper(session)
+        # They may take their time, which the clocks of the tests do not have.
+        self._others_hear = compat.others_hear_results(self._config)
 
     def run(self):
         """Runs all tests; raises what bare pytest would raise."""
@@ -86,15 +92,25 @@ class Controller:
             self._want_slots()
             polls = any(worker.is_alive() and worker.pidfd is None for worker in self._crew.values())
             try:
-                ready = self._selector.select(POLL_SECONDS if polls else None)
-                with self._channel.together():
-                    for key, _ in ready:
-                        key.data()
-                    self._look_for_ended()
+                for key, _ in self._select(POLL_SECONDS if polls else None):
+                    key.data()
+                self._look_for_ended()
             except KeyboardInterrupt as error:
                 self._interrupt(error)
+            if self._others_hear:
+                self._channel.flush()
             self._stage.play()
             self._check_stop()
+
+    def _select(self, seconds):
+        """What there is to do. What testbox must be told waits until there is nothing, or until it has waited enough."""
+        if self._channel.held_since is not None:
+            if time.monotonic() - self._channel.held_since < HOLD_SECONDS:
+                ready = self._selector.select(QUIET_SECONDS)
+                if ready:
+                    return ready
+            self._channel.flush()
+        return self._selector.select(seconds)
 
     # Slots and forks
 
@@ -335,6 +351,7 @@ class Controller:
         for broken in self._measured.add_all():
             self._channel.send("note", text=f"coverage of a killed worker cannot be read: {broken}")
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._channel.flush()
 
 
 def _raised_again(message):

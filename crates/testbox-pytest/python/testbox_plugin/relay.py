@@ -44,13 +44,13 @@ class Relay:
         worker.begin()
         item = self._session.items[message["i"]]
         timeout_ms, teardown_ms = self._timeouts.of(item, self._needs[message["i"]])
-        self._channel.send(
+        self._channel.hold(
             "start", w=worker.number, id=item.nodeid[: reports.MAX_ID], timeout_ms=timeout_ms, teardown_ms=teardown_ms
         )
 
     def _on_when(self, worker, message):
         worker.running.when = "teardown" if message["when"] == "teardown" else "call"
-        self._channel.send("when", w=worker.number, when=worker.running.when)
+        self._channel.hold("when", w=worker.number, when=worker.running.when)
 
     def _on_logstart(self, worker, message):
         self._tell_start(worker, message["nodeid"], reports.unpack(message["location"]))
@@ -91,7 +91,7 @@ class Relay:
         self._done(worker, running, reports.outcome_of(running.reports), usage(message.get("usage")))
 
     def _done(self, worker, running, outcome, numbers):
-        self._channel.send(
+        self._channel.hold(
             "done",
             w=worker.number,
             id=self._session.items[running.test].nodeid[: reports.MAX_ID],
@@ -110,7 +110,7 @@ class Relay:
         test = worker.running.test
         self._verdicts.setdefault(test, []).append(verdict)
         worker.script.drop()
-        self._channel.send("retry", w=worker.number, id=self._session.items[test].nodeid[: reports.MAX_ID])
+        self._channel.hold("retry", w=worker.number, id=self._session.items[test].nodeid[: reports.MAX_ID])
 
     def killed(self, worker, verdict, stack):
         """The running test failed; if none was running, the last one's teardown, or the first one's setup."""

@@ -75,6 +75,9 @@ def to_message(report, config):
         except (Unsendable, RecursionError):
             left_out.append(f"{name} ({type(value).__name__})")
     message = {"k": "report", "data": packed, "subtests": compat.failed_subtests(config, report)}
+    extras = compat.junit_extras(config, report)
+    if extras is not None:
+        message["junit"] = pack(extras)
     if isinstance(packed.get("longrepr"), str) and not isinstance(report.longrepr, str):
         message["rendered"] = True
     return message, left_out
@@ -108,6 +111,8 @@ def from_message(message, config):
     data = unpack(message["data"])
     report = config.hook.pytest_report_from_serializable(config=config, data=dict(data))
     compat.restore_subtest(config, report, data, message.get("subtests"))
+    if message.get("junit"):
+        report.testbox_junit = unpack(message["junit"])
     if message.get("rendered"):
         report.longrepr = Rendered(report.longrepr)
     return report

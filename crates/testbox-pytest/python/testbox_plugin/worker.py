@@ -58,8 +58,7 @@ def serve(shipper, tests, link, slot, files, coverage_file, random_state):
 def _settle(config, link, slot, files):
     """Joins the cgroup and says so; testbox's `go` answers when it has seen this process in it."""
     set_dumpable(True)
-    for name, descriptor in compat.capture_descriptors(config).items():
-        os.dup2(files[name].fileno(), descriptor, inheritable=False)
+    compat.keep_captured(config, files)
     try:
         for descriptor in slot.join:
             os.write(descriptor, b"0")
@@ -254,7 +253,10 @@ class Shipper:
         message = {"k": "logstart", "nodeid": nodeid, "location": reports.pack(tuple(location))}
         self._ship(message, ask=self._asks_now, hold=True)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
+        if self._owner is None:
+            compat.restore_junit_extras(self._config, report)
         if os.getpid() != self._owner:
             return
         message, left_out = reports.to_message(report, self._config)

@@ -2,6 +2,7 @@
 
 import array
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -19,9 +20,12 @@ SECONDS = 60
 
 
 class Run:
-    """One pytest. `settings`: what testbox wants; without isolation all is in one process."""
+    """One pytest. `settings`: what testbox wants; without isolation all is in one process.
 
-    def __init__(self, folder, files, *arguments, environment=None, leave_after=None, command=None, **settings):
+    `typed`: what comes from its stdin. `ordinary`: root's right to look into any process is taken from it.
+    """
+
+    def __init__(self, folder, files, *arguments, environment=None, leave_after=None, command=None, typed=None, ordinary=False, **settings):
         write(folder, files)
         ours, theirs = socket.socketpair()
         self._reader, self._writer = os.pipe()
@@ -34,11 +38,14 @@ class Run:
             cwd=folder,
             env=env,
             pass_fds=[theirs.fileno()],
+            stdin=None if typed is None else subprocess.PIPE,
+            preexec_fn=without_ptrace if ordinary and os.geteuid() == 0 else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         theirs.close()
+        self._typed = typed
         self.frames = []
         self.joined = tempfile.TemporaryFile()  # noqa: SIM115
         self._settings = dict({"isolate": "none", "jobs": 1, "max_kills": 10, "retry_killed": 0}, **settings)
@@ -126,7 +133,7 @@ class Run:
 
     def finish(self):
         """Waits for the end."""
-        self.output, _ = self.process.communicate(timeout=SECONDS)
+        self.output, _ = self.process.communicate(self._typed, timeout=SECONDS)
         self.exit = self.process.returncode
         self._thread.join(SECONDS)
         os.close(self._reader)
@@ -155,6 +162,13 @@ def diagnosis(ended):
     if not ended["clean"]:
         return "silent", f"exit code {os.WEXITSTATUS(status)} without a word"
     return "none", ""
+
+
+def without_ptrace():
+    """Before an exec by root: what is executed may look into other processes only as ordinary users may."""
+    pr_capbset_drop, cap_sys_ptrace = 24, 19
+    if ctypes.CDLL(None, use_errno=True).prctl(pr_capbset_drop, cap_sys_ptrace, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)")
 
 
 def write(folder, files):
