@@ -20,6 +20,7 @@ import pytest
 from . import admission, batches, compat, process, relay, timeouts
 from .channel import Lost
 from .forked import Forked, Slot
+from .progress import SECONDS, Progress
 from .replay import Stage
 from .worker import Shipper
 
@@ -60,6 +61,7 @@ class Controller:
         self._stopping = False
         self._selector = selectors.DefaultSelector()
         self._folder = tempfile.mkdtemp(prefix="testbox-")
+        self._progress = Progress.on(self._config, len(self._nodeids), settings.jobs)
         self._measured = compat.Measured(self._folder)
         self._shipper = Shipper(session)
         # They may take their time, which the clocks of the tests do not have.
@@ -77,6 +79,7 @@ class Controller:
         gc.freeze()
         try:
             self._loop()
+            self._hide_progress()
             self._stage.play_all()
         finally:
             gc.unfreeze()
@@ -99,8 +102,24 @@ class Controller:
                 self._interrupt(error)
             if self._others_hear:
                 self._channel.flush()
-            self._stage.play()
+            self._tell()
             self._check_stop()
+
+    def _tell(self):
+        """pytest's hooks hear what is due."""
+        if self._progress is None:
+            self._stage.play()
+            return
+        if self._stage.has_more():
+            self._hide_progress()
+            self._stage.play()
+        running = [worker.running for worker in self._crew.values() if worker.running is not None]
+        running = [(each.since, self._nodeids[each.test]) for each in running]
+        self._progress.draw(len(self._relay.done), self._relay.failures, running)
+
+    def _hide_progress(self):
+        if self._progress is not None:
+            self._progress.hide()
 
     def _select(self, seconds):
         """What there is to do. What testbox must be told waits until there is nothing, or until it has waited enough."""
@@ -110,6 +129,8 @@ class Controller:
                 if ready:
                     return ready
             self._channel.flush()
+        if self._progress is not None:
+            seconds = min(seconds or SECONDS, SECONDS)
         return self._selector.select(seconds)
 
     # Slots and forks
@@ -226,7 +247,7 @@ class Controller:
     def _give_word(self, worker):
         """After a failure a worker waits to hear whether the session goes on."""
         if self._stage.is_front(worker.script):
-            self._stage.play()
+            self._tell()
             self._check_stop()
         elif self._relay.too_many_failures():
             self._stop(None)
@@ -341,6 +362,7 @@ class Controller:
 
     def _end(self):
         """Whatever happened: no worker stays, and what they have measured is kept."""
+        self._hide_progress()
         for worker in self._crew.values():
             if worker.is_alive():
                 worker.kill(signal.SIGKILL)

@@ -20,13 +20,15 @@ class Relay:
         self._timeouts = timeouts
         self._needs = needs
         self._holds = holds
-        self._failures = 0
+        #: Reports that failed, and tests that are over: also those that pytest has not yet been told of.
+        self.failures = 0
+        self.done = set()
         self._verdicts = {}
 
     def too_many_failures(self):
         """Whether --maxfail is reached, counting what pytest has not yet been told."""
         most = self._config.getoption("maxfail", 0)
-        return bool(most) and self._failures >= most
+        return bool(most) and self.failures >= most
 
     def take(self, worker, message):
         """One frame about a test. Raises Lost if no worker of ours would send it now."""
@@ -70,7 +72,7 @@ class Relay:
             report.sections.append(("testbox", self._both_verdicts(running.test, report.outcome)))
         self._tell(worker, "pytest_runtest_logreport", report=report)
         if report.outcome == "failed":
-            self._failures += 1
+            self.failures += 1
             worker.script.release()
 
     def _on_warning(self, worker, message):
@@ -91,6 +93,7 @@ class Relay:
         self._done(worker, running, reports.outcome_of(running.reports), usage(message.get("usage")))
 
     def _done(self, worker, running, outcome, numbers):
+        self.done.add(running.test)
         self._channel.hold(
             "done",
             w=worker.number,
@@ -132,7 +135,7 @@ class Relay:
         if running.when != "teardown":
             self._tell(worker, "pytest_runtest_logreport", report=reports.of_unseen_teardown(item))
         self._tell(worker, "pytest_runtest_logfinish", nodeid=item.nodeid, location=item.location)
-        self._failures += 1
+        self.failures += 1
         worker.finish()
         self._done(worker, running, reports.outcome_of(running.reports), {})
 
@@ -147,7 +150,7 @@ class Relay:
         verdict += " (after the test, when no other had begun)"
         report = reports.of_kill(item, "teardown", verdict, stack, sections, 0.0)
         self._tell(worker, "pytest_runtest_logreport", report=report)
-        self._failures += 1
+        self.failures += 1
         numbered = Running(worker.last)
         numbered.reports.append(report)
         self._done(worker, numbered, "error", {})

@@ -32,6 +32,10 @@ class Script:
         """What was held never happened."""
         self._held = None
 
+    def has_events(self):
+        """Whether there is something to tell."""
+        return bool(self._events)
+
     def take(self):
         """The next event, or None."""
         return self._events.popleft() if self._events else None
@@ -54,6 +58,10 @@ class Stage:
     def is_front(self, script):
         """Whether its events are told as they come."""
         return bool(self._scripts) and self._scripts[0] is script
+
+    def has_more(self):
+        """Whether there is anything that is due."""
+        return bool(self._scripts) and (self._scripts[0].is_over or self._scripts[0].has_events())
 
     def play(self):
         """Tells what is due."""

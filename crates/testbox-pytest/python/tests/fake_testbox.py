@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import json
 import os
+import pty
 import re
 import select
 import signal
@@ -23,9 +24,10 @@ class Run:
     """One pytest. `settings`: what testbox wants; without isolation all is in one process.
 
     `typed`: what comes from its stdin. `ordinary`: root's right to look into any process is taken from it.
+    `terminal`: its output goes to one.
     """
 
-    def __init__(self, folder, files, *arguments, environment=None, leave_after=None, command=None, typed=None, ordinary=False, **settings):
+    def __init__(self, folder, files, *arguments, environment=None, leave_after=None, command=None, typed=None, ordinary=False, terminal=False, **settings):
         write(folder, files)
         ours, theirs = socket.socketpair()
         self._reader, self._writer = os.pipe()
@@ -33,6 +35,7 @@ class Run:
         env = dict(os.environ, PYTHONPATH=PYTHON, TESTBOX_CHANNEL=str(theirs.fileno()), PYTHONDONTWRITEBYTECODE="1")
         env.update(environment or {})
         command = command or [sys.executable, "-m", "pytest"]
+        self._master, slave = pty.openpty() if terminal else (None, subprocess.PIPE)
         self.process = subprocess.Popen(
             [*command, "-p", "testbox_plugin", *arguments],
             cwd=folder,
@@ -40,10 +43,12 @@ class Run:
             pass_fds=[theirs.fileno()],
             stdin=None if typed is None else subprocess.PIPE,
             preexec_fn=without_ptrace if ordinary and os.geteuid() == 0 else None,
-            stdout=subprocess.PIPE,
+            stdout=slave,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        if terminal:
+            os.close(slave)
         theirs.close()
         self._typed = typed
         self.frames = []
@@ -133,12 +138,22 @@ class Run:
 
     def finish(self):
         """Waits for the end."""
+        shown = self._screen() if self._master is not None else None
         self.output, _ = self.process.communicate(self._typed, timeout=SECONDS)
+        self.output = self.output if shown is None else shown
         self.exit = self.process.returncode
         self._thread.join(SECONDS)
         os.close(self._reader)
         os.close(self._writer)
         return self
+
+    def _screen(self):
+        """All that was written to the terminal, until nobody holds it any more."""
+        shown = b""
+        with open(self._master, "rb", buffering=0) as master, contextlib.suppress(OSError):
+            while True:
+                shown += master.read(65536)
+        return shown.decode()
 
     def kinds(self):
         return [frame["t"] for frame in self.frames]
@@ -179,9 +194,9 @@ def write(folder, files):
         path.write_text(text)
 
 
-def bare(folder, *arguments, command=None):
+def bare(folder, *arguments, command=None, environment=None):
     """The same without testbox: exit code and output."""
-    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(environment or {}))
     command = command or [sys.executable, "-m", "pytest"]
     done = subprocess.run(
         [*command, *arguments],

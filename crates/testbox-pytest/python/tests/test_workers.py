@@ -424,6 +424,33 @@ def test_workers_side_by_side_survive_kills_and_stop_early(tmp_path):
     assert all(frame["clean"] for frame in run.of("ended"))
 
 
+def test_progress_is_one_line_on_a_terminal_and_leaves_no_trace(tmp_path):
+    text = (
+        "import pytest, time\n"
+        "@pytest.mark.parametrize('n', range(4))\n"
+        "def test_it(n): time.sleep({})\n"
+        "def test_fails(): assert 0\n"
+    )
+    write(tmp_path, {"test_0.py": text.format(0.7), "test_1.py": text.format(0.1), "test_2.py": text.format(1.2)})
+    options = ["-p", "no:cacheprovider", "-p", "no:randomly", "--color=no"]
+    environment = {"TERM": "xterm", "COLUMNS": "100"}
+    code, output = bare(tmp_path, *options, environment=environment)
+    run = Run(tmp_path, {}, *options, environment=environment, terminal=True, isolate="file", jobs=2).finish()
+    assert run.exit == code == 1
+    drawn = re.compile(r"\r\n([^\r\n]*)\r\x1b\[K\x1b\[A(?:\x1b\[\d+C)?")
+    lines = drawn.findall(run.output)
+    assert len(lines) >= 4, run.output
+    assert re.match(r"\d of 15; |\d of 15, 1 failed", lines[3]), lines
+    assert any(re.search(r"test_2.py::test_it\[\d\] 1 s$", line) for line in lines), lines
+    assert any("about" in line and " s left" in line for line in lines), lines
+    rest = drawn.sub("", run.output).replace("\r\n", "\n")
+    rest = re.sub(r"collecting \.\.\. \s*(collected 15 items) *", r"\1", rest)
+    assert "\x1b" not in rest
+    assert normal(rest) == normal(output)
+    plain = Run(tmp_path, {}, *options, isolate="file", jobs=2).finish()
+    assert "\x1b" not in plain.output and "of 15" not in plain.output
+
+
 def test_a_test_that_closes_or_abuses_its_socket_fails(tmp_path):
     text = (
         "import os, socket, struct, json\n"
