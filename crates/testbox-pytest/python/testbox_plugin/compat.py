@@ -41,7 +41,7 @@ def file_of_crashes(config):
 
 
 def _text_in_file(kind, descriptor):
-    """What `--capture=sys` collects its text in, but in a file, which outlives the process. pytest asks for its kind."""
+    """What `--capture=sys` collects text in, but in a file, which outlives the process. pytest asks for its kind."""
 
     class TextInFile(kind):
         def __init__(self):
@@ -153,8 +153,10 @@ def others_hear_results(config):
 
 def others_run_tests(config):
     """Whether anything but pytest itself has a part in running a test, before its setup or instead of it."""
-    implementations = config.hook.pytest_runtest_protocol.get_hookimpls()
-    return not all((getattr(each.function, "__module__", None) or "").startswith("_pytest.") for each in implementations)
+    for implementation in config.hook.pytest_runtest_protocol.get_hookimpls():
+        if not (getattr(implementation.function, "__module__", None) or "").startswith("_pytest."):
+            return True
+    return False
 
 
 def other_test_loop(config):

@@ -122,7 +122,7 @@ class Controller:
             self._progress.hide()
 
     def _select(self, seconds):
-        """What there is to do. What testbox must be told waits until there is nothing, or until it has waited enough."""
+        """What there is to do. What testbox must be told waits for a moment without anything, not long."""
         if self._channel.held_since is not None:
             if time.monotonic() - self._channel.held_since < HOLD_SECONDS:
                 ready = self._selector.select(QUIET_SECONDS)

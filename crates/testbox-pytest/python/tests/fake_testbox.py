@@ -2,7 +2,6 @@
 
 import array
 import contextlib
-import ctypes
 import json
 import os
 import pty
@@ -27,7 +26,19 @@ class Run:
     `terminal`: its output goes to one.
     """
 
-    def __init__(self, folder, files, *arguments, environment=None, leave_after=None, command=None, typed=None, ordinary=False, terminal=False, **settings):
+    def __init__(
+        self,
+        folder,
+        files,
+        *arguments,
+        environment=None,
+        leave_after=None,
+        command=None,
+        typed=None,
+        ordinary=False,
+        terminal=False,
+        **settings,
+    ):
         write(folder, files)
         ours, theirs = socket.socketpair()
         self._reader, self._writer = os.pipe()
@@ -35,6 +46,8 @@ class Run:
         env = dict(os.environ, PYTHONPATH=PYTHON, TESTBOX_CHANNEL=str(theirs.fileno()), PYTHONDONTWRITEBYTECODE="1")
         env.update(environment or {})
         command = command or [sys.executable, "-m", "pytest"]
+        if ordinary and os.geteuid() == 0:
+            command = ["setpriv", "--bounding-set", "-sys_ptrace", *command]
         self._master, slave = pty.openpty() if terminal else (None, subprocess.PIPE)
         self.process = subprocess.Popen(
             [*command, "-p", "testbox_plugin", *arguments],
@@ -42,7 +55,6 @@ class Run:
             env=env,
             pass_fds=[theirs.fileno()],
             stdin=None if typed is None else subprocess.PIPE,
-            preexec_fn=without_ptrace if ordinary and os.geteuid() == 0 else None,
             stdout=slave,
             stderr=subprocess.STDOUT,
             text=True,
@@ -177,13 +189,6 @@ def diagnosis(ended):
     if not ended["clean"]:
         return "silent", f"exit code {os.WEXITSTATUS(status)} without a word"
     return "none", ""
-
-
-def without_ptrace():
-    """Before an exec by root: what is executed may look into other processes only as ordinary users may."""
-    pr_capbset_drop, cap_sys_ptrace = 24, 19
-    if ctypes.CDLL(None, use_errno=True).prctl(pr_capbset_drop, cap_sys_ptrace, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)")
 
 
 def write(folder, files):

@@ -230,7 +230,9 @@ def test_gauges_of_either_cgroup_version(tmp_path):
 def test_the_line_of_progress_says_what_is_known():
     assert line(0, 0, 9, 0.0, []) == "0 of 9"
     assert line(4, 0, 9, 60.0, [(0.9, "a")]) == "4 of 9", "too little to foretell; no test is slow"
-    assert line(5, 1, 10, 60.0, [(2.2, "a"), (75.0, "b")]) == "5 of 10, 1 failed, about 1 min 0 s left; b 1 min 15 s, a 2 s"
+    told = line(5, 1, 10, 60.0, [(2.2, "a"), (75.0, "b")])
+    assert told == "5 of 10, 1 failed, about 1 min 0 s left; b 1 min 15 s, a 2 s"
     assert line(10, 0, 10, 60.0, []) == "10 of 10"
-    assert line(1, 0, 9, 1.0, [(float(n), str(n)) for n in range(1, 8)]).endswith("; 7 7 s, 6 6 s, 5 5 s, 4 4 s, 3 more")
+    told = line(1, 0, 9, 1.0, [(float(n), str(n)) for n in range(1, 8)])
+    assert told == "1 of 9; 7 7 s, 6 6 s, 5 5 s, 4 4 s, 3 more"
     assert [span(seconds) for seconds in (0.2, 59.4, 59.6, 3600)] == ["0 s", "59 s", "1 min 0 s", "60 min 0 s"]
