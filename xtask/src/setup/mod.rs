@@ -136,6 +136,11 @@ impl Places {
     }
 }
 
+/// An interpreter of at least this version.
+pub(crate) fn python_since(version: (u32, u32)) -> Result<python::Python, Error> {
+    python::find(version, false)
+}
+
 /// An interpreter of exactly this version, if there is one.
 pub(crate) fn python_of(version: &str) -> Option<python::Python> {
     python::exactly(version)

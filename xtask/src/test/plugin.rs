@@ -1,4 +1,5 @@
-//! The pytest plugin's own tests: plain pytest, in each environment of a table of interpreters and pytest versions.
+//! The pytest plugin: its style, by ruff, and its own tests: plain pytest, in each environment of a table of interpreters
+//! and pytest versions.
 
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -12,6 +13,12 @@ use crate::program::Program;
 use crate::setup;
 use crate::test::counts::{self, Counts};
 use crate::test::part::{Context, Outcome};
+
+/// The plugin's folder, below the workspace, with the rules of its style.
+const PYTHON: &str = "crates/testbox-pytest/python";
+
+/// What holds the plugin to these rules.
+const RUFF: &str = "ruff==0.17.6";
 
 /// The folder of the tests, below the workspace.
 const TESTS: &str = "crates/testbox-pytest/python/tests";
@@ -42,6 +49,7 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
     let text = fs_err::read_to_string(&path)?;
     let matrix: Matrix = toml::from_str(&text).map_err(|source| Error::Toml { path, source })?;
     let cache = Cache::open(context.workspace)?;
+    let mut failures: Vec<String> = style(&cache, root)?.into_iter().collect();
     let (mut ready, mut skipped) = (vec![], vec![]);
     for environment in &matrix.environment {
         let Some(python) = setup::python_of(&environment.python) else {
@@ -52,7 +60,7 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
         let venv = setup::venv(&cache, &format!("plugin-{}", environment.name), &python, &requirements)?;
         ready.push((venv, environment));
     }
-    let (mut total, mut failures) = (Counts::default(), vec![]);
+    let mut total = Counts::default();
     for pair in ready.chunks(AT_ONCE) {
         let ended: Vec<_> = thread::scope(|scope| {
             let running: Vec<_> =
@@ -67,6 +75,18 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
     }
     let failure = (!failures.is_empty()).then(|| failures.join("\n"));
     Ok(Outcome::tests(total, skipped, failure))
+}
+
+/// What ruff finds fault with.
+fn style(cache: &Cache, root: &Path) -> Result<Option<String>, Error> {
+    let venv = setup::venv(cache, "ruff", &setup::python_since((3, 8))?, &[RUFF])?;
+    for arguments in [&["check", "--no-cache"][..], &["format", "--check", "--no-cache"]] {
+        let ended = Program::new(venv.join("bin/ruff")).args(arguments).arg(PYTHON).clean_env().dir(root).capture()?;
+        if !ended.status.success() {
+            return Ok(Some(format!("ruff {}:\n{}", arguments[0], ended.both())));
+        }
+    }
+    Ok(None)
 }
 
 fn run_in(venv: &Path, environment: &Environment, root: &Path) -> Result<(Counts, Option<String>), Error> {
