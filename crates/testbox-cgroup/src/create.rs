@@ -117,7 +117,7 @@ impl Builder<'_> {
         let missing = delegation::not_enabled(&memory.path, &controllers);
         if let Some((wall, controller, _)) = wanted.iter().find(|(_, controller, _)| missing.contains(controller)) {
             let path = memory.path.join("cgroup.subtree_control");
-            return Err(CgroupError::NotEnabled { wall: *wall, controller, path });
+            return Err(CgroupError::NotEnabled { wall: *wall, controller, path, remedy: None });
         }
         let leaf = memory.path.join(LEAF);
         (self.group.kernel.mkdir)(&leaf).map_err(|source| CgroupError::Create {

@@ -4,17 +4,36 @@ use std::path::{Path, PathBuf};
 
 use crate::host::Hierarchy;
 use crate::kernel::{self, Kernel};
-use crate::{BoxId, CgroupError};
+use crate::{BoxId, CgroupError, scope};
 
 /// Names of the leaves that supervisors move into, before `<boot>-<pid>-<start>`.
 pub(crate) const SUPERVISOR_PREFIX: &str = "testbox-supervisor-";
 
-/// Whether systemd marked this group as delegated to whoever runs in it.
+/// Where an administrator says what systemd delegates to all of its users.
+const DROP_INS: &str = "/etc/systemd/system/user@.service.d";
+
+/// Whether systemd marked this group as delegated to whoever runs in it. Old versions do not mark the groups of users,
+/// so scopes that were asked for are known by their names.
 pub(crate) fn is_delegated(group: &Path) -> bool {
-    ["user.delegate", "trusted.delegate"].iter().any(|name| {
+    let is_marked = ["user.delegate", "trusted.delegate"].iter().any(|name| {
         let mut value = [0u8; 8];
         matches!(rustix::fs::getxattr(group, *name, value.as_mut_slice()), Ok(1) if value[0] == b'1')
-    })
+    });
+    is_marked || scope::is_one(group) && group.is_dir()
+}
+
+/// What lets systemd delegate `controller` to the group `group`, where it delegated others only.
+pub(crate) fn remedy(group: &Path, controller: &str) -> Option<String> {
+    let passed_on = kernel::read(&group.join("cgroup.controllers")).ok()?;
+    if !is_delegated(group) || passed_on.split_ascii_whitespace().any(|name| name == controller) {
+        return None;
+    }
+    let user = group.iter().find_map(|name| name.to_str()?.strip_prefix("user@")?.strip_suffix(".service"))?;
+    Some(format!(
+        "let systemd pass `{controller}` on to its users: as root, `mkdir -p {DROP_INS} && printf '[Service]\\nDelegate=cpu \
+         cpuset io memory pids\\n' > {DROP_INS}/delegate.conf && systemctl daemon-reload && systemctl restart user@{user}`, \
+         which ends what user {user} runs"
+    ))
 }
 
 /// The group that the caller may divide: its own one, or the one above a leaf of it.

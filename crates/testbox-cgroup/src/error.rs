@@ -48,6 +48,8 @@ pub enum CgroupError {
         controller: &'static str,
         /// The `cgroup.subtree_control` that lacks it.
         path: PathBuf,
+        /// What is known to help.
+        remedy: Option<String>,
     },
     /// The directory of the box exists already.
     #[error("cannot create cgroup `{}`: it exists already", path.display())]
@@ -66,6 +68,8 @@ pub enum CgroupError {
         unified: bool,
         /// The kernel's answer.
         source: io::Error,
+        /// What is known to help.
+        remedy: Option<String>,
     },
     /// The hierarchy is mounted read-only.
     #[error("cannot build the wall `{wall}`: cannot create cgroup `{}` on a read-only mount", path.display())]
@@ -212,8 +216,9 @@ impl CgroupError {
                 "boot with `cgroup_enable={controller}` or mount its hierarchy, or {}",
                 allow_degraded(*wall)
             )),
-            Self::NotEnabled { wall, .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(*wall))),
-            Self::NotDelegated { wall, unified: true, .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(*wall))),
+            Self::NotEnabled { wall, remedy, .. } | Self::NotDelegated { wall, unified: true, remedy, .. } => {
+                Some(format!("{}, or {}", remedy.as_deref().unwrap_or(DELEGATE), allow_degraded(*wall)))
+            }
             Self::NotDelegated { wall, unified: false, .. } => Some(format!(
                 "run testbox as root (with `sudo`), or on a host with cgroup v2 and a delegated group, or {}",
                 allow_degraded(*wall)
@@ -243,6 +248,14 @@ impl CgroupError {
             Some(cause) => format!("{self}: {cause}"),
             None => self.to_string(),
         }
+    }
+
+    /// The error with what helps, where it is about a place and nothing better is known.
+    pub(crate) fn advise(mut self, advice: Option<&str>) -> Self {
+        if let Self::NotEnabled { remedy, .. } | Self::NotDelegated { unified: true, remedy, .. } = &mut self {
+            *remedy = remedy.take().or_else(|| advice.map(str::to_owned));
+        }
+        self
     }
 
     /// Names another wall as the one that cannot be built, where several need the same directory.

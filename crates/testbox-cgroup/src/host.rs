@@ -1,11 +1,12 @@
 //! Which cgroup hierarchies this machine has, and where the caller sits in them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::kernel::{self, Kernel};
 use crate::mountinfo::{self, CgroupMount};
 use crate::proc_cgroup::{self, Membership};
-use crate::{BoxId, CgroupError, delegation};
+use crate::{BoxGroup, BoxId, CgroupError, Demand, delegation, scope};
 
 /// How the controllers are spread over the two cgroup interfaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub struct Host {
     root: PathBuf,
     hierarchies: Vec<Hierarchy>,
     pub(crate) kernel: Kernel,
+    /// systemd was asked for a scope.
+    asked: bool,
+    /// Why it made none, and what helps.
+    refusal: Option<String>,
 }
 
 impl Host {
@@ -56,7 +61,7 @@ impl Host {
         let mounts = read(&root.join("proc/self/mountinfo"), mountinfo::parse)?;
         let memberships = read(&root.join("proc/self/cgroup"), proc_cgroup::parse)?;
         let hierarchies = memberships.iter().filter_map(|line| hierarchy(root, line, &mounts)).collect();
-        Ok(Self { root: root.to_owned(), hierarchies, kernel: Kernel::REAL })
+        Ok(Self { root: root.to_owned(), hierarchies, kernel: Kernel::REAL, asked: false, refusal: None })
     }
 
     /// The directory that all paths start at.
@@ -83,6 +88,41 @@ impl Host {
     /// The hierarchy that has `controller` (`memory`, `pids`, `cpu`, `cpuacct`, `io` or `blkio`).
     pub fn hierarchy_of(&self, controller: &str) -> Option<&Hierarchy> {
         self.hierarchies.iter().find(|hierarchy| hierarchy.has(controller))
+    }
+
+    /// Makes the groups of a box where the caller may: from where it sits, else in a scope that systemd makes for it and
+    /// moves it to. The calling process must have one thread, and children only where it need not move. `command` is
+    /// what systemd calls the scope.
+    ///
+    /// # Errors
+    /// As [`BoxGroup::create`]; the hint says why systemd made no scope.
+    pub fn make_box(&mut self, id: &BoxId, demand: &Demand, command: &str) -> Result<BoxGroup, CgroupError> {
+        self.settle(id)?;
+        let strict = Demand { allow_degraded: BTreeSet::new(), ..demand.clone() };
+        match BoxGroup::create(self, id, &strict) {
+            Ok(group) => return Ok(group),
+            Err(error) if self.may_ask(&error) => self.ask(id, command)?,
+            Err(_) => {}
+        }
+        BoxGroup::create(self, id, demand).map_err(|error| error.advise(self.refusal.as_deref()))
+    }
+
+    fn may_ask(&self, error: &CgroupError) -> bool {
+        let unified = self.hierarchies.iter().find(|hierarchy| hierarchy.unified);
+        !self.asked && unified.is_some_and(|unified| scope::could_help(unified, error))
+    }
+
+    fn ask(&mut self, id: &BoxId, command: &str) -> Result<(), CgroupError> {
+        self.asked = true;
+        match scope::enter(&self.root, id, command) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.hierarchies = Self::detect(&self.root)?.hierarchies;
+                self.settle(id)?;
+            }
+            Err(refusal) => self.refusal = Some(refusal),
+        }
+        Ok(())
     }
 
     /// v2 only: makes the group that was delegated to the caller (`Delegate=yes`) usable for boxes, by moving the calling

@@ -2,12 +2,13 @@
 //!
 //! Read in this order: a [`Host`] says which hierarchies this machine has and where the caller sits in them; a
 //! [`Demand`] says what a box may use; [`BoxGroup::create`] turns both into fresh directories whose limits were read
-//! back. The box is known by the name of these directories alone ([`BoxId`]); [`gc`] removes those whose owner died.
+//! back. Where the caller may make none, [`Host::make_box`] asks systemd for a scope first. The box is known by the name of these directories alone ([`BoxId`]); [`gc`] removes those whose owner died.
 //!
 //! Never: a change to a group that is not ours, a signal to a plain pid, a limit that was not read back. All paths
 //! start at a root directory given by the caller, so the whole crate runs on recorded trees.
 
 mod box_id;
+mod bus;
 mod counters;
 mod counting;
 mod create;
@@ -30,6 +31,7 @@ mod place;
 mod proc_cgroup;
 mod processes;
 mod remove;
+mod scope;
 mod slot;
 mod slots;
 mod wait;

@@ -133,7 +133,7 @@ impl Setter<'_> {
         match Errno::from_io_error(&source) {
             Some(Errno::BUSY) => CgroupError::Busy { wall, path, value, source },
             Some(Errno::ACCESS | Errno::PERM) => {
-                CgroupError::NotDelegated { wall, path, unified: self.part.unified, source }
+                CgroupError::NotDelegated { wall, path, unified: self.part.unified, source, remedy: None }
             }
             Some(Errno::ROFS) => CgroupError::ReadOnly { wall, path, source },
             _ => CgroupError::Limit { wall, path, value, source },

@@ -66,7 +66,7 @@ pub(crate) fn make(kernel: Kernel, hierarchy: &Hierarchy, name: &str, needs: &[N
         return Err(CgroupError::ReadOnly { wall, path, source: Errno::ROFS.into() });
     }
     let path = hierarchy.mount_point.join("cgroup.subtree_control");
-    let mut last = CgroupError::NotEnabled { wall, controller, path };
+    let mut last = CgroupError::NotEnabled { wall, controller, path, remedy: None };
     for parent in parents(hierarchy) {
         match make_below(kernel, hierarchy, &parent, name, needs) {
             Ok(placed) => return Ok(placed),
@@ -115,7 +115,9 @@ fn missing_in(
     }
     let path = parent.join("cgroup.subtree_control");
     let errors = needs.iter().filter(|need| missing.contains(&need.controller)).map(|need| {
-        (*need, CgroupError::NotEnabled { wall: need.wall, controller: need.controller, path: path.clone() })
+        let Need { wall, controller, .. } = *need;
+        let remedy = delegation::remedy(parent, controller);
+        (*need, CgroupError::NotEnabled { wall, controller, path: path.clone(), remedy })
     });
     let (optional, required): (Vec<_>, Vec<_>) = errors.partition(|(need, _)| need.optional);
     match required.into_iter().next() {
@@ -139,7 +141,7 @@ fn is_frozen(parent: &Path) -> bool {
 fn not_made(wall: Wall, path: PathBuf, unified: bool, source: io::Error) -> CgroupError {
     match Errno::from_io_error(&source) {
         Some(Errno::EXIST) => CgroupError::Exists { path },
-        Some(Errno::ACCESS | Errno::PERM) => CgroupError::NotDelegated { wall, path, unified, source },
+        Some(Errno::ACCESS | Errno::PERM) => CgroupError::NotDelegated { wall, path, unified, source, remedy: None },
         Some(Errno::ROFS) => CgroupError::ReadOnly { wall, path, source },
         _ => CgroupError::Create { wall, path, source },
     }

@@ -34,12 +34,13 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Packages from elsewhere that only some of ours may see.
-const RESERVED: [(&str, &[&str]); 6] = [
+const RESERVED: [(&str, &[&str]); 7] = [
     ("libcontainer", &["testbox-sandbox"]),
     ("libcgroups", &[]),
     ("clap", &["testbox", "xtask"]),
     ("seccompiler", &["testbox-bundle", "testbox-sandbox"]),
     ("tar", &["xtask"]),
+    ("zbus", &["testbox-cgroup"]),
     ("syn", &["xtask"]),
 ];
 

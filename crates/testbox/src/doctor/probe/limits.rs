@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use testbox_cgroup::{BoxGroup, Demand, IoDemand};
+use testbox_cgroup::{Demand, IoDemand};
 use testbox_model::{Fault, Wall, WallState};
 
 use super::super::finding::{Finding, State};
@@ -29,8 +29,8 @@ pub(super) fn probe(ground: &mut Ground, wall: Wall) -> Finding {
     }
 }
 
-fn built(ground: &Ground, wall: Wall) -> Result<Finding, Box<Fault>> {
-    let group = BoxGroup::create(&ground.cgroups, &ground.id, &demand(wall)?).or_fault()?;
+fn built(ground: &mut Ground, wall: Wall) -> Result<Finding, Box<Fault>> {
+    let group = ground.cgroups.make_box(&ground.id, &demand(wall)?, "doctor").or_fault()?;
     let report = group.walls().iter().find(|report| report.wall == wall && report.state == WallState::Enforced);
     let finding = report.map(|report| Finding::wall(wall, report));
     group.remove(Instant::now() + REMOVAL).or_fault()?;
