@@ -250,6 +250,11 @@ impl CgroupError {
         }
     }
 
+    /// Whether it knows more than what always helps.
+    pub(crate) fn has_remedy(&self) -> bool {
+        matches!(self, Self::NotEnabled { remedy: Some(_), .. } | Self::NotDelegated { remedy: Some(_), .. })
+    }
+
     /// The error with what helps, where it is about a place and nothing better is known.
     pub(crate) fn advise(mut self, advice: Option<&str>) -> Self {
         if let Self::NotEnabled { remedy, .. } | Self::NotDelegated { unified: true, remedy, .. } = &mut self {

@@ -135,8 +135,9 @@ pub(crate) fn mkdir(path: &Path) -> io::Result<()> {
             fs_err::write(path.join(file), content.replace('|', "\n") + "\n")?;
         }
     }
-    if enabled.is_err() {
-        fs_err::write(path.join("tasks"), "")?;
+    match enabled {
+        Ok(enabled) => fs_err::write(path.join("cgroup.controllers"), enabled)?,
+        Err(_) => fs_err::write(path.join("tasks"), "")?,
     }
     fs_err::write(path.join("cgroup.procs"), "")
 }
@@ -160,6 +161,9 @@ pub(crate) fn write(path: &Path, value: &str) -> io::Result<()> {
             value.parse::<u64>().map_or(value.to_owned(), |bytes| (bytes / 4096 * 4096).to_string())
         }
         "io.max" => io_max(value),
+        "cgroup.subtree_control" if !has_controller(path, value.trim_start_matches('+')) => {
+            return Err(rustix::io::Errno::NOENT.into());
+        }
         "cgroup.subtree_control" => fs_err::read_to_string(path)?.trim().to_owned() + " " + &value.replace('+', ""),
         "blkio.throttle.read_bps_device" | "blkio.throttle.write_bps_device" => {
             fs_err::read_to_string(path)?.trim().to_owned() + "\n" + value
@@ -171,6 +175,12 @@ pub(crate) fn write(path: &Path, value: &str) -> io::Result<()> {
         _ => value.to_owned(),
     };
     fs_err::write(path, text)
+}
+
+/// A group can pass on only what it has; a tree without this file has everything.
+fn has_controller(subtree_control: &Path, name: &str) -> bool {
+    let has = fs_err::read_to_string(subtree_control.with_file_name("cgroup.controllers"));
+    has.map_or(true, |has| has.split_whitespace().any(|other| other == name))
 }
 
 fn io_max(value: &str) -> String {

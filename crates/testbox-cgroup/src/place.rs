@@ -58,7 +58,7 @@ pub(crate) fn parents(hierarchy: &Hierarchy) -> Vec<PathBuf> {
 /// Makes the directory `name` below the first parent that can fulfil all needs that are not optional.
 ///
 /// # Errors
-/// The last parent's, if none can; `Exists` at once.
+/// The last parent's, or the first one's that tells what helps, if none can; `Exists` at once.
 pub(crate) fn make(kernel: Kernel, hierarchy: &Hierarchy, name: &str, needs: &[Need]) -> Result<Placed, CgroupError> {
     let Need { wall, controller, .. } = needs[0];
     if hierarchy.read_only {
@@ -71,7 +71,8 @@ pub(crate) fn make(kernel: Kernel, hierarchy: &Hierarchy, name: &str, needs: &[N
         match make_below(kernel, hierarchy, &parent, name, needs) {
             Ok(placed) => return Ok(placed),
             Err(error @ CgroupError::Exists { .. }) => return Err(error),
-            Err(error) => last = error,
+            Err(error) if !last.has_remedy() => last = error,
+            Err(_) => {}
         }
     }
     Err(last)

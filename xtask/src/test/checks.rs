@@ -48,11 +48,10 @@ impl Tools {
 
 /// Does all checks; one that cannot be done is skipped with its reason, or fails where it must not be skipped.
 pub(crate) fn run<T>(checks: &[Check<T>], subject: &T) -> Outcome {
-    let must = std::env::var("TESTBOX_TEST_MUST").unwrap_or_default();
     let (mut counts, mut skipped, mut failures) = (Counts::default(), Vec::new(), Vec::new());
     for check in checks {
         match (check.unmet)(subject) {
-            Some(Unmet { need, why }) if must.split(',').any(|name| name.trim() == need) => {
+            Some(Unmet { need, why }) if is_a_must(need) => {
                 failures.push(format!("{}: needs {need}: {why}", check.name));
             }
             Some(Unmet { need, why }) => skipped.push(format!("{}: needs {need}: {why}", check.name)),
@@ -65,6 +64,12 @@ pub(crate) fn run<T>(checks: &[Check<T>], subject: &T) -> Outcome {
     counts.failed = failures.len() as u64;
     counts.skipped = skipped.len() as u64;
     Outcome::tests(counts, skipped, (!failures.is_empty()).then(|| failures.join("\n")))
+}
+
+/// Whether `TESTBOX_TEST_MUST` makes an unmet need a failure.
+pub(crate) fn is_a_must(need: &str) -> bool {
+    let must = std::env::var("TESTBOX_TEST_MUST").unwrap_or_default();
+    must.split(',').any(|name| name.trim() == need)
 }
 
 /// A condition of a check that did not hold.

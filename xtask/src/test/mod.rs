@@ -6,6 +6,7 @@ mod cargo_parts;
 mod checks;
 mod counts;
 pub(crate) mod dependencies;
+mod guest;
 mod packages;
 mod part;
 mod plugin;
@@ -35,7 +36,7 @@ pub(crate) struct Options {
 }
 
 /// The parts, in the order in which they run.
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     Part { name: "fmt", about: "sources are formatted", run: cargo_parts::fmt },
     Part {
         name: "arrows",
@@ -59,6 +60,7 @@ const PARTS: [Part; 15] = [
     },
     Part { name: "packages", about: "Debian package and wheel: built, installed, run, removed", run: packages::run },
     Part { name: "blackbox", about: "tests of the release binary", run: cargo_parts::blackbox },
+    Part { name: "guest", about: "some of them on cgroup v2 with systemd, as root and as a user", run: guest::run },
 ];
 
 /// The parts that need what `setup` makes; it leaves alone what is there.

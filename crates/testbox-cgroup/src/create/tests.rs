@@ -389,3 +389,31 @@ fn a_process_outside_is_not_a_member() {
     assert!(group.verify_member(fake.root(), 77).is_err());
     assert!(group.verify_member(fake.root(), 78).is_err(), "gone");
 }
+
+#[test]
+fn v2_a_controller_that_systemd_keeps_from_its_users_has_a_remedy() {
+    let fake = FakeHost::v2();
+    let scope =
+        "sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/testbox-97b45cbc-14646-190080.scope";
+    fake.dir(scope);
+    fake.put("proc/self/cgroup", &format!("0::{}\n", scope.strip_prefix("sys/fs/cgroup").unwrap()));
+    for (file, content) in [
+        ("cgroup.controllers", "cpu memory pids\n"),
+        ("cgroup.subtree_control", "cpu memory pids\n"),
+        ("cgroup.procs", "14646\n"),
+    ] {
+        fake.put(&format!("{scope}/{file}"), content);
+    }
+    let mut host = fake.detect();
+    let error = host.make_box(&id(), &everything(), "pytest").unwrap_err();
+    let hint = error.hint().unwrap();
+    assert!(
+        matches!(&error, CgroupError::NotEnabled { controller: "io", path, .. } if path.starts_with(fake.root().join(scope))),
+        "{error}"
+    );
+    assert!(
+        hint.contains("/etc/systemd/system/user@.service.d/delegate.conf") && hint.contains("restart user@1000"),
+        "{hint}"
+    );
+    assert!(hint.contains("--allow-degraded io"), "{hint}");
+}
