@@ -247,3 +247,6 @@ fn length(length: usize) -> io::Result<[u8; 4]> {
 fn too_slow() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
+
+#[cfg(test)]
+mod tests;
