@@ -17,6 +17,10 @@ pub enum Need {
     Cgroup1,
     /// An ordinary user can build a box with `--allow-degraded`.
     User,
+    /// systemd runs, and the limits of cgroup v2 are its to give.
+    Systemd,
+    /// The caller is an ordinary user whose systemd makes scopes.
+    UserSystemd,
     /// `python3` on the host.
     Python3,
     /// A venv with pytest (`TESTBOX_TEST_VENV`).
@@ -39,6 +43,8 @@ impl Need {
             Self::Root => "root",
             Self::Cgroup1 => "cgroup1",
             Self::User => "user",
+            Self::Systemd => "systemd",
+            Self::UserSystemd => "user-systemd",
             Self::Python3 => "python3",
             Self::Pytest => "pytest",
             Self::Runc => "runc",
@@ -74,6 +80,8 @@ impl Need {
                 (!group.exists()).then(|| format!("{} does not exist", group.display()))
             }
             Self::User => ordinary_user(),
+            Self::Systemd => systemd(),
+            Self::UserSystemd => systemd().or_else(user_systemd),
             Self::Python3 => runs("python3", &["-c", "pass"]),
             Self::Pytest => path_in("TESTBOX_TEST_VENV"),
             Self::Runc => runs("runc", &["--version"]),
@@ -97,6 +105,26 @@ fn ordinary_user() -> Option<String> {
     let project = Project::unprivileged();
     let output = project.run(&["--allow-degraded", "memory,pids,cpu,io", "-q", "--", "/bin/true"]);
     (output.code != 0).then(|| output.stderr.lines().next().unwrap_or("it failed").to_owned())
+}
+
+fn systemd() -> Option<String> {
+    let needed = ["/run/systemd/system", "/sys/fs/cgroup/memory.stat"];
+    needed.into_iter().find(|path| !std::path::Path::new(path).exists()).map(|path| format!("{path} does not exist"))
+}
+
+fn user_systemd() -> Option<String> {
+    let uid = nix::unistd::geteuid();
+    if uid.is_root() {
+        return Some("root".to_owned());
+    }
+    let mut command = Command::new("systemd-run");
+    command.env("XDG_RUNTIME_DIR", format!("/run/user/{uid}"));
+    command.args(["--quiet", "--user", "--scope", "--property=Delegate=yes", "true"]);
+    match command.output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!("systemd-run --user: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Some(format!("systemd-run: {error}")),
+    }
 }
 
 fn runs(program: &str, arguments: &[&str]) -> Option<String> {

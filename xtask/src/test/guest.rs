@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(8 * 60);
 /// Lines shown of a file of tests that failed.
 const SHOWN_LINES: usize = 60;
 /// Files of tests, the quick ones first.
-const FILES: [&str; 4] = ["views", "verdicts", "workers", "cleanup"];
+const FILES: [&str; 5] = ["scope", "views", "verdicts", "workers", "cleanup"];
 /// Who runs them.
 const PLACES: [(&str, User); 2] = [("root", User::Root), ("user with systemd", User::Tester)];
 /// Its name in `TESTBOX_TEST_MUST`.
