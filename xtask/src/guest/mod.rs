@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
 use crate::error::{self, Error};
-use crate::guest::disk::Disk;
+pub(crate) use crate::guest::disk::Disk;
 pub(crate) use crate::guest::frames::Frame;
 pub(crate) use crate::guest::job::{Job, User};
 use crate::guest::machine::Machine;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::cache::is_root;
 use crate::error::{Error, describe};
-use crate::guest::{self, Frame, Guest, Job, User};
+use crate::guest::{self, Disk, Frame, Guest, Job, User};
 use crate::program::tail;
 use crate::test::checks::is_a_must;
 use crate::test::counts::{Counts, of_cargo_test, skips_of_cargo_test};
 use crate::test::part::{Context, Outcome};
 
-/// All of it, boot included.
+/// One place, boot included.
 const LIMIT: Duration = Duration::from_secs(8 * 60);
 /// Lines shown of a file of tests that failed.
 const SHOWN_LINES: usize = 60;
@@ -33,7 +33,7 @@ struct Run {
     code: Option<i32>,
 }
 
-/// Boots once, runs every file in every place, and prints the table.
+/// A guest for each place at the same time, each with one CPU; runs every file there, and prints the table.
 pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
     if !is_root() {
         return Ok(unmet("only root can make the guest's image"));
@@ -42,26 +42,46 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
         Ok(guest) => guest,
         Err(error) => return Ok(unmet(describe(&error).lines().next().unwrap_or_default())),
     };
-    let disk = guest::lay_out(context.workspace)?;
-    let mut runs: Vec<Run> =
-        PLACES.iter().flat_map(|(place, user)| FILES.map(|file| Run::new(file, place, *user))).collect();
-    let jobs: Vec<Job> = runs.iter().map(Run::job).collect();
-    let mut current = runs.iter_mut();
-    let mut running: Option<&mut Run> = None;
-    let ended = guest.run(disk, &jobs, LIMIT, |frame| {
-        match (frame, running.as_deref_mut()) {
-            (Frame::Started, _) => running = current.next(),
-            (Frame::Stdout(bytes), Some(run)) => run.output.push_str(&String::from_utf8_lossy(&bytes)),
-            (Frame::Stderr(bytes), Some(run)) => run.complaints.push_str(&String::from_utf8_lossy(&bytes)),
-            (Frame::Exited(code), Some(run)) => run.code = Some(code),
-            (_, None) => return Err(std::io::Error::other("the guest told of a job that it had not started").into()),
+    let disks = PLACES.iter().map(|_| guest::lay_out(context.workspace)).collect::<Result<Vec<_>, _>>()?;
+    let (mut runs, mut errors) = (Vec::new(), Vec::new());
+    std::thread::scope(|threads| {
+        let places = PLACES.iter().zip(disks);
+        let guests: Vec<_> =
+            places.map(|((place, user), disk)| threads.spawn(|| in_place(&guest, disk, place, *user))).collect();
+        for guest in guests {
+            let (ran, error) = guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            runs.extend(ran);
+            errors.extend(error);
         }
-        Ok(())
     });
     let log: String = runs.iter().map(Run::log).collect();
     fs_err::write(context.logs.join("guest.log"), log)?;
     print!("{}", table(&runs));
-    Ok(outcome(&runs, ended.err()))
+    Ok(outcome(&runs, &errors))
+}
+
+/// Every file of tests as one user; and what ended the guest before it was done.
+fn in_place(guest: &Guest, disk: Disk, place: &'static str, user: User) -> (Vec<Run>, Option<Error>) {
+    let mut runs: Vec<Run> = FILES.iter().map(|file| Run::new(file, place, user)).collect();
+    let jobs: Vec<Job> = runs.iter().map(Run::job).collect();
+    let mut waiting = runs.iter_mut();
+    let mut running: Option<&mut Run> = None;
+    let ended = guest.run(disk, &jobs, LIMIT, |frame| {
+        if frame == Frame::Started {
+            running = waiting.next();
+        }
+        let Some(run) = running.as_deref_mut() else {
+            return Err(std::io::Error::other("the guest told of a job that it had not started").into());
+        };
+        match frame {
+            Frame::Started => {}
+            Frame::Stdout(bytes) => run.output.push_str(&String::from_utf8_lossy(&bytes)),
+            Frame::Stderr(bytes) => run.complaints.push_str(&String::from_utf8_lossy(&bytes)),
+            Frame::Exited(code) => run.code = Some(code),
+        }
+        Ok(())
+    });
+    (runs, ended.err())
 }
 
 impl Run {
@@ -119,17 +139,16 @@ fn table(runs: &[Run]) -> String {
     text + "\n  (passed / failed / skipped)\n"
 }
 
-fn outcome(runs: &[Run], error: Option<Error>) -> Outcome {
+fn outcome(runs: &[Run], errors: &[Error]) -> Outcome {
     let skips = |run: &Run| {
         let skips = skips_of_cargo_test(&run.output).into_iter();
         skips.map(|skip| format!("{} as {}: {skip}", run.file, run.place)).collect::<Vec<_>>()
     };
     let mut failure: String =
         runs.iter().filter(|run| run.code.is_some() && !run.is_good()).map(Run::failure).collect();
-    failure.extend(error.map(|error| {
-        let unfinished = runs.iter().find(|run| run.code.is_none()).map(Run::failure).unwrap_or_default();
-        format!("{}{unfinished}", describe(&error))
-    }));
+    failure.extend(errors.iter().map(describe));
+    let unfinished = runs.iter().filter(|run| run.code.is_none() && !run.output.is_empty());
+    failure.extend(unfinished.map(Run::failure));
     let counts = runs.iter().map(Run::counts).sum();
     Outcome::tests(counts, runs.iter().flat_map(skips).collect(), (!failure.is_empty()).then_some(failure))
 }
@@ -170,13 +189,13 @@ mod tests {
     #[test]
     fn what_failed_and_what_did_not_end_is_a_failure() {
         let good = [finished("views", 0, GOOD, Some(0))];
-        let outcome_of_good = outcome(&good, None);
+        let outcome_of_good = outcome(&good, &[]);
         assert_eq!((outcome_of_good.failure.is_none(), outcome_of_good.counts().passed), (true, 1));
         assert_eq!(outcome_of_good.skips("guest"), ["guest: views as root: b: skipped, needs cgroup1: none"]);
-        assert!(outcome(&[finished("views", 0, BAD, Some(101))], None).failure.unwrap().contains("test a ... FAILED"));
-        assert!(outcome(&[finished("views", 0, "", Some(0))], None).failure.is_some(), "no test was run");
+        assert!(outcome(&[finished("views", 0, BAD, Some(101))], &[]).failure.unwrap().contains("test a ... FAILED"));
+        assert!(outcome(&[finished("views", 0, "", Some(0))], &[]).failure.is_some(), "no test was run");
         let slow = Error::GuestTooSlow { limit: LIMIT, console: String::new() };
-        let text = outcome(&[finished("cleanup", 1, "running", None)], Some(slow)).failure.unwrap();
+        let text = outcome(&[finished("cleanup", 1, "running", None)], &[slow]).failure.unwrap();
         assert!(
             text.contains("not done after 480 s") && text.contains("cleanup as user with systemd did not end"),
             "{text}"
