@@ -18,9 +18,19 @@ pub(crate) fn create(host: &Host, id: &BoxId, demand: &Demand) -> Result<BoxGrou
         Ok(()) => Ok(builder.group),
         Err(error) => {
             builder.undo();
-            Err(error)
+            Err(error.advise(host.refusal()))
         }
     }
+}
+
+/// Whether the groups of such a box could be made, each wall enforced. Looks, and makes none.
+pub(crate) fn look(host: &Host, demand: &Demand) -> Result<(), CgroupError> {
+    let needs: Vec<Need> = needs(host, demand).into_iter().map(|need| Need { optional: false, ..need }).collect();
+    for hierarchy in in_order_of(&needs, host) {
+        let here: Vec<Need> = needs.iter().copied().filter(|need| hierarchy.has(need.controller)).collect();
+        place::look(host.kernel, hierarchy, &here)?;
+    }
+    Ok(())
 }
 
 struct Builder<'a> {

@@ -1,12 +1,11 @@
 //! Which cgroup hierarchies this machine has, and where the caller sits in them.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::kernel::{self, Kernel};
 use crate::mountinfo::{self, CgroupMount};
 use crate::proc_cgroup::{self, Membership};
-use crate::{BoxGroup, BoxId, CgroupError, Demand, delegation, scope};
+use crate::{BoxId, CgroupError, Demand, create, delegation, scope};
 
 /// How the controllers are spread over the two cgroup interfaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,21 +89,25 @@ impl Host {
         self.hierarchies.iter().find(|hierarchy| hierarchy.has(controller))
     }
 
-    /// Makes the groups of a box where the caller may: from where it sits, else in a scope that systemd makes for it and
-    /// moves it to. The calling process must have one thread, and children only where it need not move. `command` is
-    /// what systemd calls the scope.
+    /// Finds the place where the groups of such a box can be made, before anything else of the run exists: where the
+    /// caller sits, else a scope that systemd makes for it and moves it to. The caller must have one thread and no
+    /// children, which would stay behind. `command` is what systemd calls the scope.
+    ///
+    /// Where there is no such place, [`BoxGroup::create`] says so, and why systemd made none.
     ///
     /// # Errors
-    /// As [`BoxGroup::create`]; the hint says why systemd made no scope.
-    pub fn make_box(&mut self, id: &BoxId, demand: &Demand, command: &str) -> Result<BoxGroup, CgroupError> {
+    /// As [`Host::settle`].
+    pub fn find_place(&mut self, id: &BoxId, demand: &Demand, command: &str) -> Result<(), CgroupError> {
         self.settle(id)?;
-        let strict = Demand { allow_degraded: BTreeSet::new(), ..demand.clone() };
-        match BoxGroup::create(self, id, &strict) {
-            Ok(group) => return Ok(group),
-            Err(error) if self.may_ask(&error) => self.ask(id, command)?,
-            Err(_) => {}
+        match create::look(self, demand) {
+            Err(error) if self.may_ask(&error) => self.ask(id, command),
+            _ => Ok(()),
         }
-        BoxGroup::create(self, id, demand).map_err(|error| error.advise(self.refusal.as_deref()))
+    }
+
+    /// Why systemd made no scope, and what helps.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     fn may_ask(&self, error: &CgroupError) -> bool {

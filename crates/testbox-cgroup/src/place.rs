@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use testbox_model::Wall;
 
@@ -60,6 +61,28 @@ pub(crate) fn parents(hierarchy: &Hierarchy) -> Vec<PathBuf> {
 /// # Errors
 /// The last parent's, or the first one's that tells what helps, if none can; `Exists` at once.
 pub(crate) fn make(kernel: Kernel, hierarchy: &Hierarchy, name: &str, needs: &[Need]) -> Result<Placed, CgroupError> {
+    first(hierarchy, name, needs, |parent| make_below(kernel, hierarchy, parent, name, needs))
+}
+
+/// Whether `make` could make a directory on v2, as far as can be seen without doing it; v1 is left to `make`.
+pub(crate) fn look(kernel: Kernel, hierarchy: &Hierarchy, needs: &[Need]) -> Result<(), CgroupError> {
+    if !hierarchy.unified {
+        return Ok(());
+    }
+    first(hierarchy, "testbox", needs, |parent| {
+        missing_in(kernel, hierarchy, parent, needs)?;
+        let may = accessat(CWD, parent, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+        may.map_err(|errno| not_made(needs[0].wall, parent.join("testbox"), true, errno.into()))
+    })
+}
+
+/// What `attempt` makes of the first parent that will do.
+fn first<T>(
+    hierarchy: &Hierarchy,
+    name: &str,
+    needs: &[Need],
+    attempt: impl Fn(&Path) -> Result<T, CgroupError>,
+) -> Result<T, CgroupError> {
     let Need { wall, controller, .. } = needs[0];
     if hierarchy.read_only {
         let path = hierarchy.own.as_ref().unwrap_or(&hierarchy.mount_point).join(name);
@@ -68,8 +91,8 @@ pub(crate) fn make(kernel: Kernel, hierarchy: &Hierarchy, name: &str, needs: &[N
     let path = hierarchy.mount_point.join("cgroup.subtree_control");
     let mut last = CgroupError::NotEnabled { wall, controller, path, remedy: None };
     for parent in parents(hierarchy) {
-        match make_below(kernel, hierarchy, &parent, name, needs) {
-            Ok(placed) => return Ok(placed),
+        match attempt(&parent) {
+            Ok(made) => return Ok(made),
             Err(error @ CgroupError::Exists { .. }) => return Err(error),
             Err(error) if !last.has_remedy() => last = error,
             Err(_) => {}

@@ -24,7 +24,7 @@ use crate::cli::RunArgs;
 use crate::fault::{self, OrFault, Outcome};
 use crate::{notes, plan, print};
 use boxed::Ending;
-pub(crate) use boxed::{Boxed, Safeguard};
+pub(crate) use boxed::{Boxed, Place, Safeguard};
 use output::{Filters, Notices};
 
 /// Runs a command in a box.
@@ -37,8 +37,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let signals = Signals::install().or_fault()?;
     let terminal = saved_terminal(&plan)?;
     let host = Host::current();
+    let place = Place::find(&plan)?;
     let launcher = Launcher::start(wiring(&plan), || bundle(&plan, &host)).or_fault()?;
-    let safeguard = Safeguard::new(&plan, terminal.as_ref())?;
+    let safeguard = Safeguard::new(place, &plan, terminal.as_ref())?;
     // The groups are made while the launcher makes the bundle, whose error comes first.
     let boxed = Boxed::new(safeguard, &plan);
     let outline = launcher.outline(signals.as_fd()).or_fault()?;

@@ -405,7 +405,8 @@ fn v2_a_controller_that_systemd_keeps_from_its_users_has_a_remedy() {
         fake.put(&format!("{scope}/{file}"), content);
     }
     let mut host = fake.detect();
-    let error = host.make_box(&id(), &everything(), "pytest").unwrap_err();
+    host.find_place(&id(), &everything(), "pytest").unwrap();
+    let error = BoxGroup::create(&host, &id(), &everything()).unwrap_err();
     let hint = error.hint().unwrap();
     assert!(
         matches!(&error, CgroupError::NotEnabled { controller: "io", path, .. } if path.starts_with(fake.root().join(scope))),

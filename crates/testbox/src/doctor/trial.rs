@@ -16,7 +16,7 @@ use testbox_supervisor::{GroupMeter, HostStreams, Inputs, Outcome, Unfiltered};
 use super::ground::Ground;
 use crate::fault::{self, OrFault};
 use crate::plan;
-use crate::run::{Boxed, Safeguard};
+use crate::run::{Boxed, Place, Safeguard};
 
 /// Longest time of one trial.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,8 +62,9 @@ impl<'a> Trial<'a> {
         let plan = plan::resolve(&command, self.layer(ground))?;
         let host = Host::current();
         let wiring = Wiring { net: plan.net.value, tty: plan.terminal.tty.value, merge_output: true, stdin: false };
+        let place = Place::find(&plan)?;
         let launcher = Launcher::start(wiring, || testbox_bundle::build(&plan, &host)).or_fault()?;
-        let safeguard = Safeguard::new(&plan, None)?;
+        let safeguard = Safeguard::new(place, &plan, None)?;
         let outline = launcher.outline(ground.signals.as_fd()).or_fault()?;
         let boxed = Boxed::new(safeguard, &plan)?;
         let said = in_box(&plan, &outline, launcher, &boxed, ground)?;

@@ -18,6 +18,13 @@ const REMOVAL: Duration = Duration::from_secs(10);
 /// A run that is over by then does not wait for its alarms to be armed.
 const ALARMS_AFTER: Duration = Duration::from_millis(50);
 
+/// Where the groups of a box will be made.
+#[derive(Debug)]
+pub(crate) struct Place {
+    host: Host,
+    id: BoxId,
+}
+
 /// Stands before anything of a box exists: from then on the box's groups go, whatever happens to testbox.
 ///
 /// When it is dropped, the reaper kills and removes what there is of the box.
@@ -48,13 +55,25 @@ pub(crate) struct Ending {
     cleaning_up: Option<CleaningUp>,
 }
 
-impl Safeguard {
-    /// Starts the reaper, which also removes what dead runs left.
-    pub(crate) fn new(plan: &RunPlan, terminal: Option<&SavedTerminal>) -> Result<Self, Box<Fault>> {
+impl Place {
+    /// Finds it; testbox may be moved to another cgroup for it, so it comes before every fork.
+    pub(crate) fn find(plan: &RunPlan) -> Result<Self, Box<Fault>> {
         let root = Path::new("/");
         let mut host = Host::detect(root).or_fault()?;
         let id = BoxId::of_current(root).or_fault()?;
-        host.settle(&id).or_fault()?;
+        // A demand that cannot be met is told when the groups are made.
+        if let Ok(demand) = demand::of(plan) {
+            let command: Vec<_> = plan.command.iter().map(|word| word.to_string_lossy()).collect();
+            host.find_place(&id, &demand, &command.join(" ")).or_fault()?;
+        }
+        Ok(Self { host, id })
+    }
+}
+
+impl Safeguard {
+    /// Starts the reaper, which also removes what dead runs left.
+    pub(crate) fn new(place: Place, plan: &RunPlan, terminal: Option<&SavedTerminal>) -> Result<Self, Box<Fault>> {
+        let Place { host, id } = place;
         let alarms = testbox_supervisor::memory_alarms(&plan.limits).or_fault()?;
         let tty = terminal.is_some().then(|| std::io::stdin().as_fd().try_clone_to_owned());
         let tty = tty.transpose().map_err(|error| fault::of(&error, None))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use testbox_cgroup::{Demand, IoDemand};
+use testbox_cgroup::{BoxGroup, Demand, IoDemand};
 use testbox_model::{Fault, Wall, WallState};
 
 use super::super::finding::{Finding, State};
@@ -30,7 +30,9 @@ pub(super) fn probe(ground: &mut Ground, wall: Wall) -> Finding {
 }
 
 fn built(ground: &mut Ground, wall: Wall) -> Result<Finding, Box<Fault>> {
-    let group = ground.cgroups.make_box(&ground.id, &demand(wall)?, "doctor").or_fault()?;
+    let demand = demand(wall)?;
+    ground.cgroups.find_place(&ground.id, &demand, "doctor").or_fault()?;
+    let group = BoxGroup::create(&ground.cgroups, &ground.id, &demand).or_fault()?;
     let report = group.walls().iter().find(|report| report.wall == wall && report.state == WallState::Enforced);
     let finding = report.map(|report| Finding::wall(wall, report));
     group.remove(Instant::now() + REMOVAL).or_fault()?;
