@@ -17,6 +17,8 @@ import threading
 
 PYTHON = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SECONDS = 60
+#: Whatever the caller's environment says: the order of what is written past pytest's capture depends on it.
+SAME = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 class Run:
@@ -43,7 +45,7 @@ class Run:
         ours, theirs = socket.socketpair()
         self._reader, self._writer = os.pipe()
         os.set_inheritable(theirs.fileno(), True)
-        env = dict(os.environ, PYTHONPATH=PYTHON, TESTBOX_CHANNEL=str(theirs.fileno()), PYTHONDONTWRITEBYTECODE="1")
+        env = dict(os.environ, PYTHONPATH=PYTHON, TESTBOX_CHANNEL=str(theirs.fileno()), **SAME)
         env.update(environment or {})
         command = command or [sys.executable, "-m", "pytest"]
         if ordinary and os.geteuid() == 0:
@@ -201,7 +203,7 @@ def write(folder, files):
 
 def bare(folder, *arguments, command=None, environment=None):
     """The same without testbox: exit code and output."""
-    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(environment or {}))
+    env = dict(os.environ, **SAME, **(environment or {}))
     command = command or [sys.executable, "-m", "pytest"]
     done = subprocess.run(
         [*command, *arguments],
