@@ -35,6 +35,9 @@ struct Run {
 
 /// A guest for each place at the same time, each with one CPU; runs every file there, and prints the table.
 pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
+    if !is_a_must(NEED) {
+        return Ok(unmet("boots two guests for some minutes: ask for it with TESTBOX_TEST_MUST=guest"));
+    }
     if !is_root() {
         return Ok(unmet("only root can make the guest's image"));
     }
