@@ -24,7 +24,7 @@ struct Restriction {
 
 const RESTRICTIONS: [Restriction; 4] = [
     Restriction {
-        error: &["create a user namespace", "not permitted"],
+        error: &["cannot create the namespaces: create", "not permitted"],
         applies: |place| place.filtered,
         means: "a seccomp filter lies on testbox itself, as container engines put it, and it refuses new namespaces",
         fix: "start the container with a filter that allows them (docker and podman: `--security-opt \
@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn each_error_has_its_restriction() {
         for (error, word) in [
-            ("cannot create the namespaces: create a user namespace: Operation not permitted (os error 1)", "seccomp="),
+            (
+                "cannot create the namespaces: create the box's namespaces: Operation not permitted (os error 1)",
+                "seccomp=",
+            ),
             ("failed to write to file `/proc/7/gid_map`: Operation not permitted (os error 1)", "--map-user"),
             (
                 "failed to create file `/proc/sys/user/max_inotify_instances`: Read-only file system (os error 30)",
@@ -101,7 +104,10 @@ mod tests {
 
     #[test]
     fn nothing_is_blamed_that_is_not_there() {
-        let refused = Finding::missing("namespaces", "create a user namespace: Operation not permitted (os error 1)");
+        let refused = Finding::missing(
+            "namespaces",
+            "cannot create the namespaces: create the box's namespaces: Operation not permitted (os error 1)",
+        );
         assert!(cause(&refused, Place::default()).is_none());
         assert!(cause(&Finding::missing("namespaces", "no space left on device"), IN_CONTAINER).is_none());
     }
