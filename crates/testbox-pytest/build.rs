@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+    // Asked when this runs, not when it was compiled: a target folder may serve more than one checkout.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?;
+    let python = Path::new(&manifest).join("python");
     let folder = python.join("testbox_plugin");
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut files: Vec<PathBuf> = Vec::new();
