@@ -1,21 +1,10 @@
 //! A worker is killed or dies: its test is named, the others run.
 
-use testbox_tests::{Case, Project};
+use testbox_tests::{Case, HUNGRY, Project};
 
-use crate::{case, expect_verdicts, pytest, row};
+use crate::{case, expect_verdicts, row};
 
-const BOMB: &str = "\
-import pytest
-
-def eat():
-    taken = []
-    while True:
-        taken.append(b'x' * (4 << 20))
-
-@pytest.fixture
-def hungry():
-    eat()
-
+const BOMBS: &str = "
 @pytest.fixture
 def greedy_end():
     yield
@@ -43,14 +32,15 @@ pub(crate) fn cases() -> Vec<Case> {
         case("the_session_ends_after_so_many_kills", the_session_ends_after_so_many_kills),
         case("maxfail_counts_kills", maxfail_counts_kills),
         case("a_killed_test_is_tried_again", a_killed_test_is_tried_again),
+        case("a_worker_that_does_not_end_is_not_waited_for", a_worker_that_does_not_end_is_not_waited_for),
         case("every_collected_test_is_accounted_for", every_collected_test_is_accounted_for),
     ]
 }
 
 fn a_memory_kill_fails_its_test_and_no_other() {
     let project = Project::new();
-    project.write("test_bomb.py", BOMB).write("test_other.py", "def test_other(): pass\n");
-    let run = pytest(&project, &["--memory", "256M"], &[]).expect_code(1);
+    project.write("test_bomb.py", &format!("{HUNGRY}{BOMBS}")).write("test_other.py", "def test_other(): pass\n");
+    let run = project.pytest(&["--memory", "256M"], &[]).expect_code(1);
     expect_verdicts(
         &project,
         &[
@@ -94,7 +84,7 @@ def test_many():
 def test_after(): pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--memory", "300M", "--test-timeout", "20s"], &[]).expect_code(1);
+    project.pytest(&["--memory", "300M", "--test-timeout", "20s"], &[]).expect_code(1);
     let row = row(&project, "test_x.py::test_many");
     assert_eq!(row["outcome"], "failed", "{row}");
     assert_eq!(crate::row(&project, "test_x.py::test_after")["verdict"], "passed");
@@ -115,7 +105,7 @@ def test_forks():
 def test_after(): pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--pids", "64", "--memory", "512M"], &[]).expect_code(1);
+    project.pytest(&["--pids", "64", "--memory", "512M"], &[]).expect_code(1);
     expect_verdicts(&project, &[("test_before", "passed"), ("test_forks", "pids"), ("test_after", "passed")]);
 }
 
@@ -133,7 +123,7 @@ def test_kill(): os.kill(os.getpid(), signal.SIGKILL)
 def test_fine(): pass
 ";
     project.write("test_x.py", text);
-    let run = pytest(&project, &[], &[]).expect_code(1);
+    let run = project.pytest(&[], &[]).expect_code(1);
     expect_verdicts(
         &project,
         &[
@@ -172,7 +162,7 @@ def test_looks():
     assert not any('1000' in line for line in listed)
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--isolate", "test"], &[]).expect_code(0);
+    project.pytest(&["--isolate", "test"], &[]).expect_code(0);
     let left = project.report()["left_behind"].to_string();
     assert!(left.contains("sleep 1000"), "{left}");
 }
@@ -181,14 +171,14 @@ fn the_session_ends_after_so_many_kills() {
     let project = Project::new();
     let dies = (0..6).map(|number| format!("def test_{number}(): os.abort()\n")).collect::<String>();
     project.write("test_x.py", &format!("import os\n{dies}"));
-    pytest(&project, &["--max-kills", "2"], &[]).expect_code(2);
+    project.pytest(&["--max-kills", "2"], &[]).expect_code(2);
     expect_verdicts(&project, &[("test_0", "crashed"), ("test_1", "crashed")]);
 }
 
 fn maxfail_counts_kills() {
     let project = Project::new();
     project.write("test_x.py", "import os\ndef test_0(): os.abort()\ndef test_1(): pass\n");
-    pytest(&project, &[], &["-x"]).expect_code(1);
+    project.pytest(&[], &["-x"]).expect_code(1);
     expect_verdicts(&project, &[("test_0", "crashed")]);
 }
 
@@ -207,12 +197,27 @@ def test_always(): os.abort()
 def test_fine(): pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--retry-killed", "1"], &[]).expect_code(1);
+    project.pytest(&["--retry-killed", "1"], &[]).expect_code(1);
     let flaky = row(&project, "test_x.py::test_flaky");
     assert_eq!((&flaky["verdict"], &flaky["killed_before"]), (&"passed".into(), &serde_json::json!(["crashed"])));
     let always = row(&project, "test_x.py::test_always");
     assert_eq!((&always["verdict"], &always["killed_before"]), (&"crashed".into(), &serde_json::json!(["crashed"])));
     assert_eq!(row(&project, "test_x.py::test_fine")["verdict"], "passed");
+}
+
+/// Plain pytest would hang for ever at its exit.
+fn a_worker_that_does_not_end_is_not_waited_for() {
+    let project = Project::new();
+    let text = "\
+import threading, time
+
+def test_starts_a_thread(): threading.Thread(target=time.sleep, args=(1000,)).start()
+def test_fine(): pass
+";
+    project.write("test_x.py", text).write("test_y.py", "def test_y(): pass\n");
+    let run = project.pytest(&["--isolate", "file", "--timeout", "60s"], &[]).expect_code(0);
+    expect_verdicts(&project, &[("test_starts_a_thread", "passed"), ("test_fine", "passed"), ("test_y", "passed")]);
+    run.expect_stderr("did not end within 20 s");
 }
 
 fn every_collected_test_is_accounted_for() {
@@ -227,7 +232,7 @@ def test_n(number):
     if number % 7 == 5: assert 0
 ";
     project.write("test_a.py", text).write("test_b.py", text);
-    pytest(&project, &["--max-kills", "100"], &[]).expect_code(1);
+    project.pytest(&["--max-kills", "100"], &[]).expect_code(1);
     let seen = project.report()["evidence"]["pytest"].clone();
     let outcomes: u64 =
         seen["outcomes"].as_object().expect("counts").values().filter_map(serde_json::Value::as_u64).sum();

@@ -25,6 +25,8 @@ from .process import keep_signals_inside, set_dumpable
 OOM_SCORE = b"500"
 #: What coverage has measured is written at the end of a test, at most this often.
 COVERAGE_SECONDS = 1.0
+#: The end of a worker's threads and exit handlers is waited for so long.
+EXIT_SECONDS = 20
 
 
 def serve(shipper, tests, link, slot, files, coverage_file, random_state):
@@ -103,11 +105,17 @@ def _run(session, tests, shipper):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         shipper.interrupted(error)
         compat.tear_down_all(session)
-    _run_exit_handlers()
+    _run_exit_handlers(shipper)
 
 
-def _run_exit_handlers():
-    """What the tests have registered for the end of their process; the controller's own handlers are not run here."""
+def _run_exit_handlers(shipper):
+    """What the tests have registered for the end of their process; the controller's own handlers are not run here.
+
+    All results are told by now, and no test's clock runs: a thread or a handler that never ends is not waited for.
+    """
+    last = threading.Timer(EXIT_SECONDS, shipper.leave)
+    last.daemon = True
+    last.start()
     # As the interpreter does it: threads first, with what executors have registered for this moment; then the others.
     threading._shutdown()
     exit_multiprocessing = getattr(sys.modules.get("multiprocessing.util"), "_exit_function", None)
@@ -180,6 +188,13 @@ class Shipper:
         if os.getpid() == self._owner:
             self._write_coverage()
         self._ship({"k": "over"})
+
+    def leave(self):
+        """The batch is over, although the process does not come to its end."""
+        text = "a worker had run its tests and did not end within %d s: its threads or exit handlers were not waited for"
+        self._ship({"k": "note", "text": text % EXIT_SECONDS})
+        self.close()
+        os._exit(0)
 
     def is_halted(self):
         """Whether the controller wants no more tests."""
