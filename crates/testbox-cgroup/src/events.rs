@@ -40,12 +40,21 @@ pub struct MemoryAlarm {
     bytes: u64,
 }
 
+/// Marks below a memory limit, in percent: the first for slow growth, the second for the last moment.
+const MARKS: [u64; 2] = [80, 95];
+
 impl MemoryAlarm {
-    /// An alarm at `bytes`, for a box that need not exist yet.
+    /// Alarms near a memory limit of `limit` bytes, for a group that need not exist yet. Only the kernel can tell in time
+    /// of an allocation that takes all in one go.
     ///
     /// # Errors
-    /// The descriptor cannot be made.
-    pub fn new(bytes: u64) -> Result<Self, CgroupError> {
+    /// A descriptor cannot be made.
+    pub fn near(limit: u64) -> Result<Vec<Self>, CgroupError> {
+        MARKS.iter().map(|percent| Self::new(limit / 100 * percent)).collect()
+    }
+
+    /// An alarm at `bytes`.
+    fn new(bytes: u64) -> Result<Self, CgroupError> {
         let event = new_event().map_err(|source| CgroupError::Watch { path: USAGE.into(), source })?;
         Ok(Self { event, bytes })
     }

@@ -93,7 +93,7 @@ impl Host {
     /// caller sits, else a scope that systemd makes for it and moves it to. The caller must have one thread and no
     /// children, which would stay behind. `command` is what systemd calls the scope.
     ///
-    /// Where there is no such place, [`BoxGroup::create`] says so, and why systemd made none.
+    /// Where there is no such place, [`BoxGroup::create`](crate::BoxGroup::create) says so, and why systemd made none.
     ///
     /// # Errors
     /// As [`Host::settle`].

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: a [`Host`] says which hierarchies this machine has and where the caller sits in them; a
 //! [`Demand`] says what a box may use; [`BoxGroup::create`] turns both into fresh directories whose limits were read
-//! back. Where the caller may make none, [`Host::find_place`] asks systemd for a scope first. The box is known by the name of these directories alone ([`BoxId`]); [`gc`] removes those whose owner died.
+//! back. Where the caller may make none, [`Host::find_place`] asks systemd for a scope first. The box is known by the
+//! name of these directories alone ([`BoxId`]); [`gc`] removes those whose owner died.
 //!
 //! Never: a change to a group that is not ours, a signal to a plain pid, a limit that was not read back. All paths
 //! start at a root directory given by the caller, so the whole crate runs on recorded trees.

@@ -57,9 +57,6 @@ enum Peak {
     Stale,
 }
 
-/// Marks below the memory limit, in percent: the first for slow growth, the second for the last moment.
-const ALARMS: [u64; 2] = [80, 95];
-
 impl Slot {
     /// Makes the directories `name` below those of `parent`, with these limits.
     ///
@@ -281,8 +278,7 @@ impl Slot {
 
     fn new_alarms(&self) -> Result<Vec<MemoryAlarm>, CgroupError> {
         let notifies = self.group.parts.memory.as_ref().is_some_and(|memory| !memory.unified);
-        let marks = ALARMS.iter().filter(|_| notifies);
-        marks.map(|percent| MemoryAlarm::new(self.limits.memory_bytes / 100 * percent)).collect()
+        if notifies { MemoryAlarm::near(self.limits.memory_bytes) } else { Ok(Vec::new()) }
     }
 
     fn totals(&self) -> Counted {

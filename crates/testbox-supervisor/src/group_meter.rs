@@ -51,7 +51,7 @@ impl<'a> GroupMeter<'a> {
         })
     }
 
-    /// Listens to these alarms as well: see [`memory_alarms`].
+    /// Listens to these alarms as well: see [`MemoryAlarm::near`].
     pub fn with_alarms(self, alarms: &'a [MemoryAlarm]) -> Self {
         Self { alarms, ..self }
     }
@@ -141,18 +141,6 @@ impl Meter for GroupMeter<'_> {
     fn interval(&self) -> Duration {
         self.watchdog.as_ref().map_or(INTERVAL, Watchdog::interval)
     }
-}
-
-/// Marks below the memory limit, in percent: the first for slow growth, the second for the last moment.
-const ALARMS: [u64; 2] = [80, 95];
-
-/// Alarms near the memory limit, still silent. Only the kernel can tell in time of an allocation that takes all in one
-/// go; v2 has no such notification.
-///
-/// # Errors
-/// A descriptor cannot be made.
-pub fn memory_alarms(limits: &Limits) -> Result<Vec<MemoryAlarm>, CgroupError> {
-    ALARMS.iter().map(|percent| MemoryAlarm::new(limits.memory_bytes.value.0 / 100 * percent)).collect()
 }
 
 fn is_degraded(group: &BoxGroup, wall: Wall) -> bool {

@@ -39,7 +39,7 @@ mod watchdog;
 mod witness;
 
 pub use error::SupervisorError;
-pub use group_meter::{GroupMeter, memory_alarms};
+pub use group_meter::GroupMeter;
 pub use inputs::{HostStreams, Inputs, Notice, Outcome, OutputFilter, Stream, Streams, Unfiltered};
 pub use meter::{Counters, Meter, MeterError, Usage};
 pub use outputs::{Caps, CarryOut, carry_out};

@@ -72,16 +72,17 @@ pub(crate) fn enough_memory_is_no_oom() {
 
 pub(crate) fn a_threshold_tells_before_the_limit() {
     let test_box = TestBox::new(&Demand { memory_bytes: 512 << 20, ..demand() });
-    let reached = armed(&test_box, 100 << 20);
-    let not_reached = armed(&test_box, 400 << 20);
+    let reached = armed(&test_box, 125 << 20);
+    let not_reached = armed(&test_box, 500 << 20);
     let status = test_box.python(GREEDY).wait().unwrap();
     assert_eq!(status.code(), Some(0));
     assert!(is_readable(reached.as_fd(), Duration::from_secs(1)));
     assert!(!is_readable(not_reached.as_fd(), Duration::ZERO));
 }
 
-fn armed(test_box: &TestBox, bytes: u64) -> testbox_cgroup::MemoryAlarm {
-    let alarm = testbox_cgroup::MemoryAlarm::new(bytes).unwrap();
+/// The first alarm near this limit, at 80 %.
+fn armed(test_box: &TestBox, limit: u64) -> testbox_cgroup::MemoryAlarm {
+    let alarm = testbox_cgroup::MemoryAlarm::near(limit).unwrap().swap_remove(0);
     alarm.arm(&test_box.group).unwrap();
     alarm
 }

@@ -74,7 +74,7 @@ impl Safeguard {
     /// Starts the reaper, which also removes what dead runs left.
     pub(crate) fn new(place: Place, plan: &RunPlan, terminal: Option<&SavedTerminal>) -> Result<Self, Box<Fault>> {
         let Place { host, id } = place;
-        let alarms = testbox_supervisor::memory_alarms(&plan.limits).or_fault()?;
+        let alarms = MemoryAlarm::near(plan.limits.memory_bytes.value.0).or_fault()?;
         let tty = terminal.is_some().then(|| std::io::stdin().as_fd().try_clone_to_owned());
         let tty = tty.transpose().map_err(|error| fault::of(&error, None))?;
         let chores = |mains_end: &MainsEnd<'_>| {
