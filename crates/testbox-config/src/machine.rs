@@ -25,6 +25,20 @@ pub struct Machine {
     pub pids_max: u64,
 }
 
+#[cfg(any(test, feature = "sample"))]
+impl Machine {
+    /// A machine of 16 GiB and four CPUs, for tests to vary. Only with the feature `sample`.
+    pub const SAMPLE: Self = Self {
+        memory_total_bytes: 16 << 30,
+        memory_available_bytes: 8 << 30,
+        swap_total_bytes: 2 << 30,
+        cpus: 4,
+        usable_cpus: 4,
+        nofile_max: 65_536,
+        pids_max: 32_768,
+    };
+}
+
 impl Machine {
     /// Reads `proc` and `sys` below `root` (`/` outside tests).
     ///

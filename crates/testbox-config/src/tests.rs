@@ -17,15 +17,7 @@ use crate::*;
 
 const GIB: u64 = 1 << 30;
 
-const MACHINE: Machine = Machine {
-    memory_total_bytes: 16 * GIB,
-    memory_available_bytes: 8 * GIB,
-    swap_total_bytes: 2 * GIB,
-    cpus: 4,
-    usable_cpus: 4,
-    nofile_max: 65536,
-    pids_max: 32768,
-};
+const MACHINE: Machine = Machine::SAMPLE;
 
 /// A project in a folder of its own, and a request to run there.
 struct Case {

@@ -8,23 +8,13 @@ use fs_err as fs;
 use testbox_config::{ConfigError, Layer, Machine, Request, describe, notes, resolve};
 use testbox_fuzz::{lines, run};
 
-const GIB: u64 = 1 << 30;
-
 fn request(project: &Path) -> Request {
     Request {
         command: vec!["pytest".into()],
         flags: Layer::default(),
         cwd: project.to_owned(),
         environment: Vec::new(),
-        machine: Machine {
-            memory_total_bytes: 16 * GIB,
-            memory_available_bytes: 8 * GIB,
-            swap_total_bytes: 2 * GIB,
-            cpus: 4,
-            usable_cpus: 4,
-            nofile_max: 65536,
-            pids_max: 32768,
-        },
+        machine: Machine::SAMPLE,
         home: None,
     }
 }
