@@ -20,7 +20,7 @@ pub use canary::Canaries;
 pub use host::{Snapshot, groups_of, leftovers, pause, processes_with, wait_until};
 pub use need::Need;
 pub use outer::Outer;
-pub use project::{Finished, Project, starter, testbox, testbox_bin, unprivileged};
+pub use project::{Finished, HUNGRY, Project, starter, testbox, testbox_bin, unprivileged};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 

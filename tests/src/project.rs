@@ -14,6 +14,20 @@ pub(crate) const ORDINARY_UID: u32 = 65_432;
 /// Where tests look for programs.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The beginning of a test file: `eat()` takes memory without end in line 6, and so does the fixture `hungry`.
+pub const HUNGRY: &str = "\
+import pytest
+
+def eat():
+    taken = []
+    while True:
+        taken.append(b'x' * (4 << 20))
+
+@pytest.fixture
+def hungry():
+    eat()
+";
+
 /// A project in a temporary folder.
 #[derive(Debug)]
 pub struct Project {
@@ -138,6 +152,12 @@ impl Project {
     /// Runs `testbox run ARGUMENTS` to its end.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Finished {
         Finished::of(&mut self.command(arguments))
+    }
+
+    /// Runs `testbox run FLAGS -- python -m pytest -q ARGUMENTS` to its end.
+    pub fn pytest(&self, flags: &[&str], arguments: &[&str]) -> Finished {
+        let command = ["--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"];
+        self.run(&[flags, &command, arguments].concat())
     }
 
     /// The last report.

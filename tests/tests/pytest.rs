@@ -2,20 +2,9 @@
 //! success. Where the tests are divided, see `workers`.
 
 use serde_json::Value;
-use testbox_tests::{Finished, Need, Project, case, run};
+use testbox_tests::{HUNGRY, Need, Project, case, run};
 
-const BOMB: &str = "\
-import pytest
-
-def eat():
-    taken = []
-    while True:
-        taken.append(b'x' * (4 << 20))
-
-@pytest.fixture
-def hungry():
-    eat()
-
+const BOMBS: &str = "
 def test_before(): pass
 def test_setup_bomb(hungry): pass
 def test_call_bomb(): eat()
@@ -52,20 +41,15 @@ fn main() {
     ])
 }
 
-fn pytest(project: &Project, flags: &[&str], arguments: &[&str]) -> Finished {
-    let command = ["--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"];
-    project.run(&[flags, &command, arguments].concat())
-}
-
 fn place(project: &Project) -> String {
     project.report()["place"].as_str().unwrap_or_default().to_owned()
 }
 
 fn a_memory_kill_names_test_phase_line_and_count() {
     let project = Project::new();
-    project.write("tests/test_bomb.py", BOMB);
+    project.write("tests/test_bomb.py", &format!("{HUNGRY}{BOMBS}"));
     let undivided = ["--memory", "200M", "--isolate", "none"];
-    let run = pytest(&project, &undivided, &["tests/test_bomb.py", "-k", "not setup_bomb"]);
+    let run = project.pytest(&undivided, &["tests/test_bomb.py", "-k", "not setup_bomb"]);
     run.expect_code(120)
         .expect_stderr("where: running tests/test_bomb.py::test_call_bomb (call) at tests/test_bomb.py:6 in eat");
     let report = project.report();
@@ -77,8 +61,8 @@ fn a_memory_kill_names_test_phase_line_and_count() {
 
 fn a_memory_kill_in_a_fixture_is_in_its_setup() {
     let project = Project::new();
-    project.write("test_bomb.py", BOMB);
-    pytest(&project, &["--memory", "200M", "--isolate", "none"], &["test_bomb.py"]).expect_code(120);
+    project.write("test_bomb.py", &format!("{HUNGRY}{BOMBS}"));
+    project.pytest(&["--memory", "200M", "--isolate", "none"], &["test_bomb.py"]).expect_code(120);
     assert!(place(&project).starts_with("running test_bomb.py::test_setup_bomb (setup) at test_bomb.py:6 in eat"));
 }
 
@@ -86,14 +70,14 @@ fn a_memory_kill_during_collection_names_the_file() {
     let project = Project::new();
     project.write("test_a.py", "def test_a(): pass\n");
     project.write("test_b.py", "taken = []\nwhile True:\n    taken.append(b'x' * (4 << 20))\n");
-    pytest(&project, &["--memory", "200M"], &[]).expect_code(120);
+    project.pytest(&["--memory", "200M"], &[]).expect_code(120);
     assert!(place(&project).starts_with("collecting test_b.py at test_b.py:3 in <module>"), "{}", place(&project));
 }
 
 fn a_timeout_in_c_names_the_line() {
     let project = Project::new();
     project.write("test_spin.py", SPIN);
-    pytest(&project, &["--timeout", "4s", "--grace", "300ms"], &[]).expect_code(124);
+    project.pytest(&["--timeout", "4s", "--grace", "300ms"], &[]).expect_code(124);
     let expected = "running test_spin.py::test_spins (call) at test_spin.py:4 in spin; 1 of 2 tests had a result";
     assert_eq!(place(&project), expected);
 }
@@ -107,7 +91,7 @@ fn an_exit_code_of_0_without_an_end_is_lost() {
     ] {
         let project = Project::new();
         project.write(file, text).write("test_y.py", "def test_y(): pass\n");
-        let finished = pytest(&project, &["--isolate", "none"], &[]);
+        let finished = project.pytest(&["--isolate", "none"], &[]);
         assert_eq!(finished.code, 1, "{name}: {}", finished.stderr);
         assert_eq!(project.report()["verdict"], "lost", "{name}");
     }
@@ -117,7 +101,7 @@ fn an_ordinary_run_is_counted_in_the_report() {
     let project = Project::new();
     let text = "import pytest\ndef test_a(): pass\ndef test_b(): assert 0\n@pytest.mark.skip\ndef test_c(): pass\n";
     project.write("test_x.py", text);
-    pytest(&project, &[], &[]).expect_code(1);
+    project.pytest(&[], &[]).expect_code(1);
     let seen = project.report()["evidence"]["pytest"].clone();
     assert_eq!((&seen["stage"], &seen["collected"]), (&Value::from("finished"), &Value::from(3)));
     let expected = serde_json::json!({"passed": 1, "failed": 1, "error": 0, "skipped": 1});
@@ -145,7 +129,7 @@ def test_a_nested_pytest_has_no_plugin(tmp_path):
 ";
     let project = Project::new();
     project.write("test_x.py", text);
-    pytest(&project, &[], &[]).expect_code(0);
+    project.pytest(&[], &[]).expect_code(0);
 }
 
 fn forged_frames_end_no_run_and_acquit_nobody() {
@@ -166,7 +150,7 @@ def test_fails():
 ";
     let project = Project::new();
     project.write("test_x.py", text);
-    pytest(&project, &["--isolate", "none"], &[]).expect_code(1).expect_stderr("no longer listened to");
+    project.pytest(&["--isolate", "none"], &[]).expect_code(1).expect_stderr("no longer listened to");
 }
 
 fn no_plugin_leaves_the_command_untouched() {
@@ -174,7 +158,7 @@ fn no_plugin_leaves_the_command_untouched() {
     let text = "import os, sys\ndef test_x():\n    assert 'testbox_plugin' not in sys.modules\n    \
         assert b'testbox_plugin' not in open('/proc/self/cmdline', 'rb').read()\n";
     project.write("test_x.py", text);
-    pytest(&project, &["--no-plugin"], &[]).expect_code(0);
+    project.pytest(&["--no-plugin"], &[]).expect_code(0);
     assert_eq!(project.report()["evidence"]["pytest"], Value::Null);
 }
 
@@ -184,7 +168,7 @@ fn pytest_s_own_ends_pass() {
     for (arguments, code) in
         [(["--version"], 0), (["--help"], 0), (["--collect-only"], 0), (["--deselect=test_x.py"], 5), (["--bogus"], 4)]
     {
-        pytest(&project, &[], &arguments).expect_code(code);
+        project.pytest(&[], &arguments).expect_code(code);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use testbox_tests::{Case, Project};
 
-use crate::{case, expect_verdicts, pytest, row, verdicts};
+use crate::{case, expect_verdicts, row, verdicts};
 
 const FIXTURES: &str = "\
 import os, pytest
@@ -46,7 +46,7 @@ fn batches_share_a_worker_and_its_fixtures() {
     for (isolate, workers) in [("session", 1), ("file", 2), ("3", 3), ("test", 8)] {
         let project = Project::new();
         project.write("test_a.py", FIXTURES).write("test_b.py", FIXTURES).write("test_z.py", LAST);
-        let run = pytest(&project, &["--isolate", isolate], &["-s"]).expect_code(0);
+        let run = project.pytest(&["--isolate", isolate], &["-s"]).expect_code(0);
         assert!(run.stdout.contains(&format!("WORKERS {workers}\n")), "{isolate}:\n{}", run.stdout);
     }
 }
@@ -59,9 +59,9 @@ def test_large(): assert len(b'x' * (150 << 20))
 def test_after(): pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--memory", "1G", "--isolate", "test", "--test-memory", "100M"], &[]).expect_code(1);
+    project.pytest(&["--memory", "1G", "--isolate", "test", "--test-memory", "100M"], &[]).expect_code(1);
     expect_verdicts(&project, &[("test_small", "passed"), ("test_large", "memory"), ("test_after", "passed")]);
-    pytest(&project, &["--memory", "1G", "--isolate", "file", "--file-memory", "400M"], &[]).expect_code(0);
+    project.pytest(&["--memory", "1G", "--isolate", "file", "--file-memory", "400M"], &[]).expect_code(0);
 }
 
 fn quotas_are_for_some_tests() {
@@ -85,7 +85,7 @@ def test_patient(): time.sleep(1.5)
 ";
     project.write("pyproject.toml", quota).write("test_x.py", text);
     project.write("e2e/test_e.py", "import time\ndef test_long(): time.sleep(1000)\ndef test_short(): pass\n");
-    pytest(&project, &["--memory", "1G"], &[]).expect_code(1);
+    project.pytest(&["--memory", "1G"], &[]).expect_code(1);
     let mut found = verdicts(&project);
     found.sort();
     let found: Vec<(&str, &str)> = found.iter().map(|(name, verdict)| (name.as_str(), verdict.as_str())).collect();
@@ -115,7 +115,7 @@ def test_n(number):
         project.write(file, text);
     }
     let outcomes = |flags: &[&str]| {
-        pytest(&project, flags, &[]).expect_code(1);
+        project.pytest(flags, &[]).expect_code(1);
         let mut rows: Vec<(String, String)> = crate::rows(&project)
             .iter()
             .map(|row| (row["nodeid"].to_string(), format!("{} {}", row["outcome"], row["verdict"])))
@@ -133,8 +133,7 @@ fn a_worker_at_once_is_killed_alone() {
     let project = Project::new();
     project.write("test_a.py", "def test_bomb():\n    taken = []\n    while True: taken.append(b'x' * (4 << 20))\n");
     project.write("test_b.py", "import time\ndef test_slow(): time.sleep(3)\n");
-    pytest(&project, &["-j", "2", "--memory", "512M", "--isolate", "file", "--file-memory", "200M"], &[])
-        .expect_code(1);
+    project.pytest(&["-j", "2", "--memory", "512M", "--isolate", "file", "--file-memory", "200M"], &[]).expect_code(1);
     assert_eq!(row(&project, "test_a.py::test_bomb")["verdict"], "memory");
     assert_eq!(row(&project, "test_b.py::test_slow")["verdict"], "passed");
 }
@@ -151,16 +150,16 @@ def teardown_module(): faulthandler.cancel_dump_traceback_later()
 def test_x(): pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--timeout", "20s"], &[]).expect_code(0);
+    project.pytest(&["--timeout", "20s"], &[]).expect_code(0);
 }
 
 fn isolate_none_is_plain_pytest() {
     let project = Project::new();
     let text = "import os\nFIRST = os.getpid()\ndef test_x(): assert os.getpid() == FIRST\n";
     project.write("test_x.py", text);
-    pytest(&project, &["--isolate", "none"], &[]).expect_code(0);
+    project.pytest(&["--isolate", "none"], &[]).expect_code(0);
     assert_eq!(project.report()["evidence"]["pytest"]["isolate"], "none");
-    pytest(&project, &[], &[]).expect_code(1);
+    project.pytest(&[], &[]).expect_code(1);
 }
 
 fn a_limit_above_the_boxs_is_refused() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use testbox_tests::{Case, Project};
 
-use crate::{case, pytest, row};
+use crate::{case, row};
 
 const MIB: u64 = 1 << 20;
 
@@ -31,7 +31,7 @@ def test_computes():
     while time.process_time() < end: pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--memory", "1G"], &[]).expect_code(0);
+    project.pytest(&["--memory", "1G"], &[]).expect_code(0);
     let number = |name: &str, key: &str| row(&project, &format!("test_x.py::{name}"))[key].as_i64().expect("a number");
     let mib = |name: &str, key: &str| number(name, key) / MIB as i64;
     assert!(
@@ -57,7 +57,7 @@ KEPT = []
 def test_leaks(number): KEPT.append(b'x' * (4 << 20))
 ";
     project.write("test_leaky.py", text).write("test_fine.py", "def test_fine(): pass\n");
-    pytest(&project, &["--memory", "1G"], &[]).expect_code(0).expect_stderr("leak: ").expect_stderr("test_leaky.py");
+    project.pytest(&["--memory", "1G"], &[]).expect_code(0).expect_stderr("leak: ").expect_stderr("test_leaky.py");
 }
 
 fn the_collection_is_profiled() {
@@ -66,7 +66,7 @@ fn the_collection_is_profiled() {
     project
         .write("test_a.py", "import heavy\ndef test_a(): assert heavy.TABLE\n")
         .write("test_b.py", "def test_b(): pass\n");
-    let run = pytest(&project, &["--memory", "200M"], &[]).expect_code(0);
+    let run = project.pytest(&["--memory", "200M"], &[]).expect_code(0);
     let collection = project.report()["collection"].as_array().cloned().unwrap_or_default();
     let file = |name: &str| collection.iter().find(|file| file["nodeid"] == name).cloned().unwrap_or(Value::Null);
     assert!(file("test_a.py")["growth_bytes"].as_u64() > Some(55 * MIB), "{collection:#?}");
@@ -87,7 +87,7 @@ def test_dies(): os.abort()
 def test_skips(): pytest.skip('so')
 ";
     project.write("test_x.py", text);
-    pytest(&project, &[], &[]).expect_code(1);
+    project.pytest(&[], &[]).expect_code(1);
     let xml = fs_err::read_to_string(project.path().join(".testbox/last/junit.xml")).expect("a report");
     for text in
         ["tests=\"4\"", "name=\"test_dies\"", "type=\"testbox.crashed\"", "SIGABRT", "<skipped", "assert 1 == 2"]
@@ -100,7 +100,7 @@ fn the_table_of_memories_is_asked_for() {
     let project = Project::new();
     let text = "def test_large(): assert len(b'x' * (80 << 20))\ndef test_small(): pass\ndef test_other(): pass\n";
     project.write("test_x.py", text);
-    let run = pytest(&project, &["--memories", "2"], &[]).expect_code(0);
+    let run = project.pytest(&["--memories", "2"], &[]).expect_code(0);
     let lines: Vec<&str> = run.stderr.lines().filter(|line| line.contains("test_x.py::")).collect();
     assert_eq!(lines.len(), 2, "{}", run.stderr);
     assert!(lines[0].contains("test_large"), "{}", run.stderr);

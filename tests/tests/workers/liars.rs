@@ -2,7 +2,7 @@
 
 use testbox_tests::{Case, Project};
 
-use crate::{case, expect_verdicts, pytest, row};
+use crate::{case, expect_verdicts, row};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -36,7 +36,7 @@ def test_after(): pass
 ";
     project.write("test_x.py", text);
     let flags = ["--isolate", "test", "--test-timeout", "3s", "--timeout", "20s", "--grace", "300ms"];
-    let run = pytest(&project, &flags, &["-s"]);
+    let run = project.pytest(&flags, &["-s"]);
     assert!(run.code != 0 && run.code != 125, "{run:?}");
     if run.stdout.contains("SIGNALS ARE SCOPED") {
         let verdict = |name: &str| row(&project, &format!("test_x.py::{name}"))["verdict"].clone();
@@ -58,7 +58,7 @@ def test_closed(name):
         os.listdir(path) if name == 'fd' else open(path, 'rb+' if name == 'mem' else 'rb').read(1)
 ";
     project.write("test_x.py", text);
-    pytest(&project, &[], &[]).expect_code(0);
+    project.pytest(&[], &[]).expect_code(0);
 }
 
 fn a_worker_has_no_socket_to_testbox() {
@@ -77,7 +77,7 @@ def is_socket(fd):
     except OSError: return False
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["-j", "2", "--isolate", "test"], &[]).expect_code(0);
+    project.pytest(&["-j", "2", "--isolate", "test"], &[]).expect_code(0);
 }
 
 /// A fork that goes on as if it were the worker: only the worker itself has a say.
@@ -93,7 +93,7 @@ def test_forks():
 def test_after(): pass
 ";
     project.write("test_x.py", text);
-    let run = pytest(&project, &["--test-timeout", "10s"], &[]);
+    let run = project.pytest(&["--test-timeout", "10s"], &[]);
     run.expect_code(1);
     assert_eq!(row(&project, "test_x.py::test_forks")["outcome"], "failed");
     assert_eq!(row(&project, "test_x.py::test_after")["outcome"], "passed");
@@ -115,7 +115,7 @@ def test_moves():
 def test_after(): pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--memory", "512M", "--isolate", "test", "--test-memory", "120M"], &[]).expect_code(1);
+    project.pytest(&["--memory", "512M", "--isolate", "test", "--test-memory", "120M"], &[]).expect_code(1);
     assert_eq!(row(&project, "test_x.py::test_moves")["outcome"], "failed");
     assert_eq!(row(&project, "test_x.py::test_after")["verdict"], "passed");
     let peak = project.report()["peaks"]["memory_bytes"].as_u64().expect("a peak");
@@ -127,7 +127,7 @@ fn an_exit_handler_of_a_worker_changes_nothing() {
     let project = Project::new();
     let text = "import atexit, os\ndef test_x():\n    atexit.register(os._exit, 0)\n    assert 0\ndef test_y(): pass\n";
     project.write("test_x.py", text);
-    pytest(&project, &[], &[]).expect_code(1);
+    project.pytest(&[], &[]).expect_code(1);
     expect_verdicts(&project, &[("test_x", "failed"), ("test_y", "failed")]);
 }
 
@@ -148,7 +148,7 @@ def test_garbage():
 def test_after(): pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--test-timeout", "10s"], &[]).expect_code(1);
+    project.pytest(&["--test-timeout", "10s"], &[]).expect_code(1);
     assert_eq!(row(&project, "test_x.py::test_garbage")["outcome"], "failed");
     assert_eq!(row(&project, "test_x.py::test_after")["outcome"], "passed");
 }

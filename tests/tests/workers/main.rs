@@ -9,17 +9,11 @@ mod survive;
 mod timeouts;
 
 use serde_json::Value;
-use testbox_tests::{Case, Finished, Project, run};
+use testbox_tests::{Case, Project, run};
 
 fn main() {
     let parts = [survive::cases(), timeouts::cases(), divide::cases(), evidence::cases(), liars::cases()];
     run(parts.into_iter().flatten().collect())
-}
-
-/// `testbox run FLAGS -- python -m pytest -q ARGUMENTS`.
-fn pytest(project: &Project, flags: &[&str], arguments: &[&str]) -> Finished {
-    let command = ["--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"];
-    project.run(&[flags, &command, arguments].concat())
 }
 
 /// The rows of the report, in the order of their begin.

@@ -2,7 +2,7 @@
 
 use testbox_tests::{Case, Project};
 
-use crate::{case, expect_verdicts, pytest, row};
+use crate::{case, expect_verdicts, row};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -46,7 +46,7 @@ def test_sleeps():
 def test_after(): pass
 ";
     project.write("test_x.py", text);
-    let run = pytest(&project, &["--test-timeout", "1500ms"], &[]).expect_code(1);
+    let run = project.pytest(&["--test-timeout", "1500ms"], &[]).expect_code(1);
     expect_verdicts(
         &project,
         &[
@@ -78,7 +78,7 @@ def test_slow_end(slow_end): pass
 def test_after(): time.sleep(1)
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--teardown-timeout", "500ms"], &[]).expect_code(1);
+    project.pytest(&["--teardown-timeout", "500ms"], &[]).expect_code(1);
     expect_verdicts(&project, &[("test_slow_end", "timeout"), ("test_after", "passed")]);
     assert_eq!(row(&project, "test_x.py::test_slow_end")["phase"], "teardown");
 }
@@ -86,7 +86,7 @@ def test_after(): time.sleep(1)
 fn a_collection_that_takes_too_long_ends_the_run() {
     let project = Project::new();
     project.write("test_a.py", "def test_a(): pass\n").write("test_b.py", "import time\ntime.sleep(1000)\n");
-    let run = pytest(&project, &["--collect-timeout", "3s", "--grace", "500ms"], &[]).expect_code(124);
+    let run = project.pytest(&["--collect-timeout", "3s", "--grace", "500ms"], &[]).expect_code(124);
     run.expect_stderr("collecting test_b.py at test_b.py:2 in <module>").expect_stderr("collection within 3 s");
 }
 
@@ -101,7 +101,7 @@ def test_marked(): time.sleep(1000)
 def test_free(): time.sleep(1.5)
 ";
     project.write("test_x.py", text);
-    pytest(&project, &[], &["-W", "ignore"]).expect_code(1);
+    project.pytest(&[], &["-W", "ignore"]).expect_code(1);
     expect_verdicts(&project, &[("test_marked", "timeout"), ("test_free", "passed")]);
 }
 
@@ -117,7 +117,7 @@ def test_slow(slow): pass
 def test_after(): pass
 ";
     project.write("test_x.py", text);
-    pytest(&project, &["--test-timeout", "1s"], &[]).expect_code(1);
+    project.pytest(&["--test-timeout", "1s"], &[]).expect_code(1);
     expect_verdicts(&project, &[("test_slow", "timeout"), ("test_after", "passed")]);
     assert_eq!(row(&project, "test_x.py::test_slow")["phase"], "setup");
 }
