@@ -72,11 +72,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
         PARTS.iter().for_each(|part| println!("{:<13} {}", part.name, part.about));
         return Ok(());
     }
-    let context = Context::new(workspace)?;
-    let wanted: Vec<&Part> = PARTS
-        .iter()
-        .filter(|part| options.part.is_empty() || options.part.iter().any(|name| name == part.name))
-        .collect();
+    let context = Context::new(workspace, &options.part)?;
+    let wanted: Vec<&Part> =
+        PARTS.iter().filter(|part| options.part.is_empty() || context.is_asked(part.name)).collect();
     if wanted.iter().any(|part| PREPARED.contains(&part.name)) {
         setup::run(workspace, &setup::Options::default())?;
     }

@@ -16,6 +16,8 @@ pub(crate) struct Part {
 /// What parts need to know.
 pub(crate) struct Context<'a> {
     pub(crate) workspace: &'a Workspace,
+    /// The parts that were asked for by name; none: all of them.
+    asked: &'a [String],
     /// Where the whole output of each part is kept.
     pub(crate) logs: PathBuf,
 }
@@ -34,10 +36,15 @@ pub(crate) struct Outcome {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(workspace: &'a Workspace) -> Result<Self, Error> {
+    pub(crate) fn new(workspace: &'a Workspace, asked: &'a [String]) -> Result<Self, Error> {
         let logs = workspace.target.join("xtask/logs");
         fs_err::create_dir_all(&logs)?;
-        Ok(Self { workspace, logs })
+        Ok(Self { workspace, asked, logs })
+    }
+
+    /// Whether this part was asked for by name.
+    pub(crate) fn is_asked(&self, part: &str) -> bool {
+        self.asked.iter().any(|name| name == part)
     }
 }
 
