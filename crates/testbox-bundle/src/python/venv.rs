@@ -66,7 +66,7 @@ impl Environment {
         let program = ["bin/python", "bin/python3"].map(|name| root.join(name));
         let program = program.iter().find(|path| walk::exists(look.host, path)).unwrap_or(&program[0]).clone();
         let end = walk::walk(look.host, &program)
-            .map_err(|source| broken(format!("its interpreter `{}` leads nowhere", program.display()), source))?;
+            .map_err(|source| broken(format!("its interpreter `{}` cannot be reached", program.display()), source))?;
         let mut installations = Vec::new();
         let named_by = format!("`{}`", root.join("pyvenv.cfg").display());
         if let Some(home) = &config.home {
@@ -319,6 +319,12 @@ fn refuse_untrusted(look: &Look<'_>, root: &Path, found_by: &str, by_caller: boo
 
 /// How to repair an environment whose path ended at `source`.
 fn fix(root: &Path, config: &Config, source: &WalkError) -> String {
+    if let WalkError::Refused { path, .. } = source {
+        return format!(
+            "let this user look into `{}`, or make the environment with a Python that every user may read",
+            path.display()
+        );
+    }
     let missing = source.missing().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     let pyenv = missing.split_once("/versions/").filter(|(before, _)| before.ends_with("pyenv"));
     if let Some((_, rest)) = pyenv {
