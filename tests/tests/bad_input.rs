@@ -39,6 +39,8 @@ fn main() {
         case("an environment without pytest", &[Need::Python3], no_pytest),
         case("VIRTUAL_ENV that names nothing, or something else", &[], bad_virtual_env),
         case("an interpreter whose symlink is broken or goes in a circle", &[Need::Python3], broken_interpreter),
+        case("an interpreter that this user may not reach", &[Need::Root, Need::Python3], unreachable_interpreter),
+        case("every wall that an ordinary user lacks is named at once", &[Need::Cgroup1], missing_walls),
         case("an ordinary command needs no Python", BOX, no_python_needed),
         case("a small limit of open files", BOX, small_ulimit),
         case("an empty word as command", &[], empty_command),
@@ -464,6 +466,31 @@ fn broken_interpreter() {
         let mut command = project.command(&["--", "python", "-c", "print('STARTED')"]);
         project.refused(command.env_remove("VIRTUAL_ENV"), 125, &[".venv/bin/python", "hint:"]);
     }
+}
+
+fn unreachable_interpreter() {
+    let project = Project::unprivileged();
+    venv(&project);
+    let secret = tempfile::tempdir().expect("a folder of root");
+    fs_err::write(secret.path().join("python"), "").expect("a file");
+    fs_err::set_permissions(secret.path(), std::fs::Permissions::from_mode(0o700)).expect("closed");
+    for name in ["python", "python3"] {
+        fs_err::remove_file(project.path().join(".venv/bin").join(name)).expect("removed");
+        symlink(secret.path().join("python"), project.path().join(".venv/bin").join(name)).expect("a symlink");
+    }
+    let mut command = project.command(&["--", "python", "-c", "print('STARTED')"]);
+    let folder = secret.path().to_str().expect("text");
+    project.refused(command.env_remove("VIRTUAL_ENV"), 125, &["cannot be reached", "let this user look into", folder]);
+}
+
+fn missing_walls() {
+    let project = Project::unprivileged();
+    let mut command = project.command(&["--", "echo", "STARTED"]);
+    project.refused(
+        &mut command,
+        125,
+        &["cannot build the walls `memory`, `pids`", "Permission denied", "--allow-degraded memory,pids"],
+    );
 }
 
 fn no_python_needed() {

@@ -1,6 +1,6 @@
 //! Builds the directories of a box, all or none, and decides what may be missing.
 
-use testbox_model::{Wall, WallReport};
+use testbox_model::{Wall, WallReport, WallState};
 
 use crate::counting::Gauges;
 use crate::group::{BoxGroup, Directory, Part};
@@ -18,9 +18,22 @@ pub(crate) fn create(host: &Host, id: &BoxId, demand: &Demand) -> Result<BoxGrou
         Ok(()) => Ok(builder.group),
         Err(error) => {
             builder.undo();
-            Err(error.advise(host.refusal()))
+            let error = error.advise(host.refusal());
+            let walls = if error.wall().is_some() { missing_walls(host, id, demand) } else { Vec::new() };
+            Err(if walls.len() > 1 { CgroupError::Several { walls, first: Box::new(error) } } else { error })
         }
     }
+}
+
+/// The walls that must stand and cannot be built here, so that the user learns of all of them at once.
+fn missing_walls(host: &Host, id: &BoxId, demand: &Demand) -> Vec<Wall> {
+    let lenient = Demand { allow_degraded: walls::GUARDED.into(), ..demand.clone() };
+    let mut builder = Builder { demand: &lenient, group: BoxGroup::empty(host), missing: Vec::new() };
+    let built = builder.build(host, &id.to_string());
+    builder.undo();
+    let degraded = builder.group.walls.iter().filter(|report| report.state == WallState::Degraded);
+    let missing = degraded.map(|report| report.wall).filter(|wall| !demand.allow_degraded.contains(wall));
+    if built.is_ok() { missing.collect() } else { Vec::new() }
 }
 
 /// Whether the groups of such a box could be made, each wall enforced. Looks, and makes none.

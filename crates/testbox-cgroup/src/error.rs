@@ -39,6 +39,15 @@ pub enum CgroupError {
         /// The controller, as the kernel names it.
         controller: &'static str,
     },
+    /// More than one wall cannot be built.
+    #[error("cannot build the walls {}", quoted(walls))]
+    Several {
+        /// The walls.
+        walls: Vec<Wall>,
+        /// Why not the first of them.
+        #[source]
+        first: Box<CgroupError>,
+    },
     /// v2: the group in which a box could be made does not pass the controller on, and is not ours to change.
     #[error("cannot build the wall `{wall}`: the controller `{controller}` is not enabled in `{}`", path.display())]
     NotEnabled {
@@ -212,26 +221,32 @@ impl CgroupError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::ControllerMissing { wall, controller } => Some(format!(
+            Self::Several { walls, first } => first.hint_for(walls),
+            _ => self.hint_for(self.wall().as_slice()),
+        }
+    }
+
+    /// The hint where these walls are missing.
+    fn hint_for(&self, walls: &[Wall]) -> Option<String> {
+        match self {
+            Self::ControllerMissing { controller, .. } => Some(format!(
                 "boot with `cgroup_enable={controller}` or mount its hierarchy, or {}",
-                allow_degraded(*wall)
+                allow_degraded(walls)
             )),
-            Self::NotEnabled { wall, remedy, .. } | Self::NotDelegated { wall, unified: true, remedy, .. } => {
-                Some(format!("{}, or {}", remedy.as_deref().unwrap_or(DELEGATE), allow_degraded(*wall)))
+            Self::NotEnabled { remedy, .. } | Self::NotDelegated { unified: true, remedy, .. } => {
+                Some(format!("{}, or {}", remedy.as_deref().unwrap_or(DELEGATE), allow_degraded(walls)))
             }
-            Self::NotDelegated { wall, unified: false, .. } => Some(format!(
+            Self::NotDelegated { unified: false, .. } => Some(format!(
                 "run testbox as root (with `sudo`), or on a host with cgroup v2 and a delegated group, or {}",
-                allow_degraded(*wall)
+                allow_degraded(walls)
             )),
-            Self::ReadOnly { wall, .. } => Some(format!(
+            Self::ReadOnly { .. } => Some(format!(
                 "in a container, pass a writable /sys/fs/cgroup (docker: `--privileged --cgroupns=private`), or {}",
-                allow_degraded(*wall)
+                allow_degraded(walls)
             )),
             Self::Frozen { path, .. } => Some(format!("thaw `{}`, or run testbox in another cgroup", path.display())),
-            Self::NotDomain { wall, .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(*wall))),
-            Self::Create { wall, .. } | Self::Limit { wall, .. } | Self::Readback { wall, .. } => {
-                Some(allow_degraded(*wall))
-            }
+            Self::NotDomain { .. } => Some(format!("{DELEGATE}, or {}", allow_degraded(walls))),
+            Self::Create { .. } | Self::Limit { .. } | Self::Readback { .. } => Some(allow_degraded(walls)),
             Self::NoDevice => Some("leave out `--io-read` and `--io-write`, or pass `--allow-degraded io`".to_owned()),
             Self::Exists { .. } | Self::Busy { .. } | Self::NotEmpty { .. } | Self::Remove { .. } => {
                 Some("run `testbox gc`, which removes what dead runs left".to_owned())
@@ -276,12 +291,34 @@ impl CgroupError {
             _ => {}
         }
     }
+
+    /// The wall that cannot be built, if it is about one.
+    pub(crate) fn wall(&self) -> Option<Wall> {
+        match self {
+            Self::ControllerMissing { wall, .. }
+            | Self::NotEnabled { wall, .. }
+            | Self::NotDelegated { wall, .. }
+            | Self::ReadOnly { wall, .. }
+            | Self::Frozen { wall, .. }
+            | Self::NotDomain { wall, .. }
+            | Self::Create { wall, .. }
+            | Self::Limit { wall, .. }
+            | Self::Readback { wall, .. } => Some(*wall),
+            _ => None,
+        }
+    }
 }
 
 const DELEGATE: &str = "start testbox as the only process of a delegated group: \
     `systemd-run --user --scope -p Delegate=yes testbox run ...` (as root without `--user`; \
     in a service: `Delegate=yes` and `DelegateSubgroup=main`)";
 
-fn allow_degraded(wall: Wall) -> String {
-    format!("accept a weaker guard with `--allow-degraded {wall}`")
+fn allow_degraded(walls: &[Wall]) -> String {
+    let names: Vec<String> = walls.iter().map(ToString::to_string).collect();
+    format!("accept a weaker guard with `--allow-degraded {}`", names.join(","))
+}
+
+fn quoted(walls: &[Wall]) -> String {
+    let names: Vec<String> = walls.iter().map(|wall| format!("`{wall}`")).collect();
+    names.join(", ")
 }

@@ -50,6 +50,15 @@ fn refusing(fake: &FakeHost, errno: Errno) -> Host {
     host
 }
 
+/// Why the first wall of a box with memory and pids cannot be built, where neither can.
+#[track_caller]
+fn refused(host: &Host) -> CgroupError {
+    match BoxGroup::create(host, &id(), &demand()).unwrap_err() {
+        CgroupError::Several { walls, first } if walls == [Wall::Memory, Wall::Pids] => *first,
+        error => panic!("{error:?}"),
+    }
+}
+
 #[test]
 fn v1_makes_one_directory_for_each_needed_hierarchy() {
     let fake = FakeHost::v1();
@@ -212,19 +221,29 @@ fn v1_says_when_cpu_time_is_not_counted() {
 #[test]
 fn a_read_only_hierarchy_is_named() {
     let fake = FakeHost::v1();
-    let error = BoxGroup::create(&refusing(&fake, Errno::ROFS), &id(), &demand()).unwrap_err();
+    let error = refused(&refusing(&fake, Errno::ROFS));
     assert!(matches!(error, CgroupError::ReadOnly { .. }), "{error}");
     assert!(error.hint().unwrap().contains("--privileged"));
     let fake = FakeHost::v2();
     fake.put("proc/self/mountinfo", "31 23 0:28 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup2 rw,nsdelegate\n");
-    let error = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap_err();
+    let error = refused(&fake.detect());
     assert!(matches!(error, CgroupError::ReadOnly { .. }), "known from the mount itself: {error}");
+}
+
+#[test]
+fn every_missing_wall_is_named_at_once() {
+    let host = refusing(&FakeHost::v1(), Errno::ACCESS);
+    let error = BoxGroup::create(&host, &id(), &everything()).unwrap_err();
+    assert_eq!(error.to_string(), "cannot build the walls `memory`, `pids`, `cpu`, `io`");
+    assert!(error.hint().unwrap().ends_with("`--allow-degraded memory,pids,cpu,io`"));
+    let error = BoxGroup::create(&host, &id(), &allowing(&[Wall::Memory])).unwrap_err();
+    assert!(matches!(error, CgroupError::NotDelegated { wall: Wall::Pids, .. }), "{error}");
 }
 
 #[test]
 fn another_refusal_keeps_the_kernels_answer() {
     let fake = FakeHost::v2();
-    let error = BoxGroup::create(&refusing(&fake, Errno::AGAIN), &id(), &demand()).unwrap_err();
+    let error = refused(&refusing(&fake, Errno::AGAIN));
     let CgroupError::Create { source, .. } = error else { panic!("{error}") };
     assert_eq!(source.raw_os_error(), Some(Errno::AGAIN.raw_os_error()));
 }
@@ -244,7 +263,7 @@ fn a_frozen_parent_is_refused() {
     let fake = FakeHost::v2();
     fake.put("sys/fs/cgroup/cgroup.events", "populated 1\nfrozen 1\n");
     fake.put("sys/fs/cgroup/user.slice/run.scope/cgroup.events", "populated 1\nfrozen 1\n");
-    let error = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap_err();
+    let error = refused(&fake.detect());
     assert!(matches!(error, CgroupError::Frozen { .. }), "{error}");
     assert_eq!(fake.groups(), [""; 0]);
 }
@@ -255,7 +274,7 @@ fn a_threaded_parent_is_refused() {
     let template = fake.get("sys/fs/cgroup/.template").replace("cgroup.type: domain", "cgroup.type: domain invalid");
     fake.put("sys/fs/cgroup/.template", &template);
     fake.put("sys/fs/cgroup/user.slice/run.scope/cgroup.subtree_control", "memory pids\n");
-    let error = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap_err();
+    let error = refused(&fake.detect());
     assert!(matches!(&error, CgroupError::NotDomain { kind, .. } if kind == "domain invalid"), "{error}");
     assert_eq!(fake.groups(), [""; 0]);
 }
