@@ -68,6 +68,11 @@ fn guarded(work: fn()) -> Result<(), Failed> {
     Ok(())
 }
 
+/// A number for the reader of the tests' output.
+pub fn note(line: &str) {
+    report(&format!("note: {line}"));
+}
+
 #[expect(clippy::print_stderr, reason = "the test runner's own report")]
 fn report(line: &str) {
     eprintln!("{line}");

@@ -94,6 +94,15 @@ impl Project {
         project
     }
 
+    /// A copy of the sample project.
+    pub fn sample() -> Self {
+        let project = Self::new();
+        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/sample/.");
+        let copied = Command::new("cp").arg("-r").arg(sources).arg(project.path()).status().expect("cp");
+        assert!(copied.success(), "cp: {copied}");
+        project
+    }
+
     /// An empty project of an ordinary user, in which testbox runs as that user.
     pub fn unprivileged() -> Self {
         let mut project = Self::new();

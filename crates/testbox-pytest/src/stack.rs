@@ -1,21 +1,24 @@
 //! faulthandler's dump as calls: `file:line in function`, the innermost first, up to the test.
 
+use std::path::Path;
+
 /// Calls kept of a dump.
 const MAX_CALLS: usize = 64;
 /// Parts of paths below which no test is written: where these begin, the test's own calls end.
 const RUNNER: [&str; 3] = ["/_pytest/", "/pluggy/", "/unittest/"];
 
-/// The calls of the thread that runs the tests, from a dump of all threads (faulthandler, "dump_traceback").
+/// The calls of the thread that runs the tests, from a dump of all threads (faulthandler, "dump_traceback"). Files are
+/// named as seen from the project.
 ///
 /// A memory dump is taken in the middle of an allocation, so the text may end anywhere: what is whole counts.
-pub fn calls(dump: &str) -> Vec<String> {
+pub fn calls(dump: &str, project: &Path) -> Vec<String> {
     let threads = threads(dump);
     let of_tests = threads.iter().find(|calls| calls.iter().any(|call| is_runner(&call.file)));
     let Some(calls) = of_tests.or_else(|| threads.first()) else { return Vec::new() };
     let own = calls.iter().position(|call| is_runner(&call.file)).unwrap_or(calls.len());
     // Inside of pytest itself (collection, fixtures) there is nothing but the runner: then all of it is told.
     let shown = if own == 0 { calls.len() } else { own };
-    calls.iter().take(shown.min(MAX_CALLS)).map(Call::to_string).collect()
+    calls.iter().take(shown.min(MAX_CALLS)).map(|call| call.seen_from(project)).collect()
 }
 
 struct Call {
@@ -24,9 +27,10 @@ struct Call {
     function: String,
 }
 
-impl std::fmt::Display for Call {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{} in {}", self.file, self.line, self.function)
+impl Call {
+    fn seen_from(&self, project: &Path) -> String {
+        let inside = project.to_str().and_then(|project| self.file.strip_prefix(project)?.strip_prefix('/'));
+        format!("{}:{} in {}", inside.unwrap_or(&self.file), self.line, self.function)
     }
 }
 
@@ -66,21 +70,28 @@ mod tests {
 
     #[test]
     fn the_chain_goes_from_the_innermost_call_to_the_test() {
-        assert_eq!(calls(DUMP), ["/p/data.py:41 in load", "/p/tests/test_io.py:7 in test_big"]);
+        let expected = ["/p/data.py:41 in load", "/p/tests/test_io.py:7 in test_big"];
+        assert_eq!(calls(DUMP, Path::new("/elsewhere")), expected);
+    }
+
+    #[test]
+    fn files_are_named_as_seen_from_the_project() {
+        assert_eq!(calls(DUMP, Path::new("/p")), ["data.py:41 in load", "tests/test_io.py:7 in test_big"]);
+        assert_eq!(calls(DUMP, Path::new("/p/tes"))[1], "/p/tests/test_io.py:7 in test_big");
     }
 
     #[test]
     fn a_dump_that_ends_anywhere_gives_what_is_whole() {
         for end in 0..DUMP.len() {
-            let calls = calls(&DUMP[..end]);
+            let calls = calls(&DUMP[..end], Path::new("/p"));
             assert!(calls.len() <= 2, "{calls:?}");
         }
-        assert!(calls("no dump at all\n  File \"x\", line y in z\n").is_empty());
+        assert!(calls("no dump at all\n  File \"x\", line y in z\n", Path::new("/p")).is_empty());
     }
 
     #[test]
     fn inside_of_the_runner_all_of_it_is_told() {
         let dump = "Current thread 0x1 (most recent call first):\n  File \"/v/_pytest/main.py\", line 1 in collect\n";
-        assert_eq!(calls(dump), ["/v/_pytest/main.py:1 in collect"]);
+        assert_eq!(calls(dump, Path::new("/p")), ["/v/_pytest/main.py:1 in collect"]);
     }
 }

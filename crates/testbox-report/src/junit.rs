@@ -27,7 +27,7 @@ pub(crate) fn has_cases(record: &RunRecord, verdict: &Verdict) -> bool {
 /// `out` takes no more.
 pub(crate) fn write(record: &RunRecord, verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     let Some(seen) = &record.evidence.pytest else { return Ok(()) };
-    let cases = || seen.tests.iter().map(|row| Case::of(row, &record.plan.project)).chain(whole_run(seen, verdict));
+    let cases = || seen.tests.iter().map(Case::Test).chain(whole_run(seen, verdict));
     let counts = cases().fold(Counts::default(), Counts::with);
     let mut xml = Writer::new_with_indent(out, b' ', 2);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("utf-8"), None)))?;

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use testbox_tests::{Finished, Project, groups_of, pause, wait_until};
+use testbox_tests::{Finished, Project, groups_of, note, pause, wait_until};
 
 use crate::times;
 use crate::traced::Traced;
@@ -105,9 +105,4 @@ fn tick(over: &AtomicBool, longest: &AtomicU32) {
         }
         longest.fetch_max(started.elapsed().as_millis() as u32, Ordering::Relaxed);
     }
-}
-
-#[expect(clippy::print_stderr, reason = "numbers for the reader of the test's output")]
-fn note(line: &str) {
-    eprintln!("note: {line}");
 }

@@ -5,6 +5,7 @@
 mod divide;
 mod evidence;
 mod liars;
+mod stories;
 mod survive;
 mod timeouts;
 
@@ -12,7 +13,8 @@ use serde_json::Value;
 use testbox_tests::{Case, Project, run};
 
 fn main() {
-    let parts = [survive::cases(), timeouts::cases(), divide::cases(), evidence::cases(), liars::cases()];
+    let parts =
+        [survive::cases(), timeouts::cases(), divide::cases(), evidence::cases(), liars::cases(), stories::cases()];
     run(parts.into_iter().flatten().collect())
 }
 

@@ -1,8 +1,6 @@
 //! What pytest's plugin adds to a verdict: where the tests were, which were killed, and that an exit code of 0 without an
 //! end, or without a result of each test, is no success.
 
-use std::path::Path;
-
 use crate::{
     ExitCode, PayloadEnd, PytestEvidence, PytestStage, RunRecord, RunningTest, TestRow, TestVerdict, Verdict,
     VerdictKind,
@@ -82,7 +80,7 @@ pub(super) fn placed(mut verdict: Verdict, record: &RunRecord) -> Verdict {
             | VerdictKind::Interrupted
     );
     if let (true, Some(seen)) = (ended_early, &record.evidence.pytest) {
-        verdict.place = place(seen, &record.plan.project);
+        verdict.place = place(seen);
     }
     verdict
 }
@@ -91,9 +89,9 @@ fn session_open(seen: &PytestEvidence) -> bool {
     matches!(seen.stage, PytestStage::Collection | PytestStage::Tests)
 }
 
-fn place(seen: &PytestEvidence, project: &Path) -> Option<String> {
+fn place(seen: &PytestEvidence) -> Option<String> {
     let line = seen.stack.as_ref().and_then(|stack| stack.calls.first());
-    let line = line.map(|call| format!(" at {}", short(call, project))).unwrap_or_default();
+    let line = line.map(|call| format!(" at {}", call)).unwrap_or_default();
     let counted = seen.collected.map(|total| format!("; {} of {total} tests had a result", seen.outcomes.total()));
     let counted = counted.unwrap_or_default();
     match (&seen.collecting, seen.running.as_slice(), seen.stage) {
@@ -107,12 +105,6 @@ fn place(seen: &PytestEvidence, project: &Path) -> Option<String> {
             Some(format!("running {}{counted}", names(ids)))
         }
     }
-}
-
-/// A call in a file of the project, as seen from the project.
-fn short<'a>(call: &'a str, project: &Path) -> &'a str {
-    let inside = project.to_str().and_then(|project| call.strip_prefix(project)?.strip_prefix('/'));
-    inside.unwrap_or(call)
 }
 
 /// A node id that does not fill the sentence.

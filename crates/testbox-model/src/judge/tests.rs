@@ -165,7 +165,7 @@ fn a_limit_that_nobody_counts_is_not_denied() {
 
 fn seen(stage: PytestStage) -> PytestEvidence {
     let stack =
-        StackDump { at_ms: 1, calls: vec!["/p/data.py:41 in load".to_owned(), "test_io.py:7 in test_big".to_owned()] };
+        StackDump { at_ms: 1, calls: vec!["data.py:41 in load".to_owned(), "test_io.py:7 in test_big".to_owned()] };
     let running = vec![RunningTest { nodeid: "test_io.py::test_big".to_owned(), phase: "call", since_ms: 1 }];
     let outcomes = Outcomes { passed: 12, ..Outcomes::default() };
     let (collected, stack) = (Some(60), Some(stack));

@@ -1,7 +1,6 @@
 //! One `testcase`.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
@@ -9,17 +8,12 @@ use testbox_model::{TestOutcome, TestRow, TestVerdict, Verdict};
 
 use super::time;
 use crate::harmless::{lines, one_line};
-use crate::told::{diagnosis, in_project};
+use crate::told::diagnosis;
 
 /// What becomes a `testcase`.
 pub(super) enum Case<'a> {
     /// A test.
-    Test {
-        /// Its row.
-        row: &'a TestRow,
-        /// The project's root, from which files are named.
-        project: &'a Path,
-    },
+    Test(&'a TestRow),
     /// The whole run.
     Run(&'a Verdict),
 }
@@ -42,12 +36,8 @@ struct Reason {
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn of(row: &'a TestRow, project: &'a Path) -> Self {
-        Self::Test { row, project }
-    }
-
     pub(super) fn kind(&self) -> Kind {
-        let Self::Test { row, .. } = self else { return Kind::Error };
+        let Self::Test(row) = self else { return Kind::Error };
         match (row.verdict, row.outcome) {
             (TestVerdict::Lost, _) | (_, Some(TestOutcome::Error)) => Kind::Error,
             (verdict, _) if verdict.is_kill() => Kind::Failure,
@@ -60,7 +50,7 @@ impl<'a> Case<'a> {
 
     pub(super) fn write(&self, xml: &mut Writer<&mut dyn Write>) -> io::Result<()> {
         let (classname, name, time) = match self {
-            Self::Test { row, .. } => {
+            Self::Test(row) => {
                 let (classname, name) = address(&row.nodeid);
                 (classname, name, Some(time::seconds(row.wall_ms)))
             }
@@ -85,9 +75,9 @@ impl<'a> Case<'a> {
                 message: verdict.summary.clone(),
                 text: verdict.place.iter().chain(&verdict.hint).map(|line| format!("{line}\n")).collect(),
             }],
-            Self::Test { row, project } => {
+            Self::Test(row) => {
                 let again = row.killed_before.iter().map(|verdict| attempt(*verdict, self.kind()));
-                reason(row, project, self.kind()).into_iter().chain(again).collect()
+                reason(row, self.kind()).into_iter().chain(again).collect()
             }
         }
     }
@@ -107,7 +97,7 @@ impl Reason {
 }
 
 /// Why a test did not pass, if it did not.
-fn reason(row: &TestRow, project: &Path, kind: Kind) -> Option<Reason> {
+fn reason(row: &TestRow, kind: Kind) -> Option<Reason> {
     let message = row.message.clone().unwrap_or_default();
     let text = row.text.clone().unwrap_or_default();
     let element = match kind {
@@ -126,7 +116,7 @@ fn reason(row: &TestRow, project: &Path, kind: Kind) -> Option<Reason> {
         (_, Some(TestOutcome::Error)) => (None, failed_around(row, &message)),
         _ => (None, message),
     };
-    Some(Reason { element, cause, message, text: format!("{}{text}", stack(row, project)) })
+    Some(Reason { element, cause, message, text: format!("{}{text}", stack(row)) })
 }
 
 fn without(start: &str, message: String) -> String {
@@ -146,12 +136,12 @@ fn killed(row: &TestRow) -> String {
 }
 
 /// Where it was seen last, if its text does not say so.
-fn stack(row: &TestRow, project: &Path) -> String {
+fn stack(row: &TestRow) -> String {
     let told = row.text.as_ref().zip(row.stack.first()).is_some_and(|(text, call)| text.contains(call.as_str()));
     if told || row.stack.is_empty() {
         return String::new();
     }
-    let calls: String = row.stack.iter().map(|call| format!("  {}\n", in_project(call, project))).collect();
+    let calls: String = row.stack.iter().map(|call| format!("  {}\n", call)).collect();
     format!("the last calls seen, the innermost first:\n{calls}\n")
 }
 

@@ -6,7 +6,7 @@ use super::Style;
 use super::paint::{Ink, count, paint};
 use super::row::{CALL_WIDTH, MESSAGE_WIDTH, NAME_WIDTH, outcome};
 use crate::harmless::short_line;
-use crate::told::{diagnosis, in_project};
+use crate::told::diagnosis;
 
 /// Lines of each kind at most; the rest is counted.
 const LISTED: usize = 10;
@@ -30,8 +30,7 @@ fn killed(record: &RunRecord, seen: &PytestEvidence, style: Style) -> Vec<String
 
 fn killed_test(record: &RunRecord, seen: &PytestEvidence, row: &TestRow) -> String {
     let phase = row.phase.map(|phase| format!(" ({phase})")).unwrap_or_default();
-    let place = row.stack.first().map(|call| in_project(call, &record.plan.project));
-    let place = place.map(|call| format!("; at {}", short_line(call, CALL_WIDTH))).unwrap_or_default();
+    let place = row.stack.first().map(|call| format!("; at {}", short_line(call, CALL_WIDTH))).unwrap_or_default();
     let before = match row.killed_before.as_slice() {
         [] => String::new(),
         before => format!("; killed before as well ({})", words(before)),

@@ -10,6 +10,7 @@ mod worker;
 mod workers;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use testbox_cgroup::{SlotDemand, Slots};
@@ -39,6 +40,7 @@ pub(crate) struct Witness {
     dump_signal: Option<i32>,
     workers: Workers,
     testing: Testing,
+    project: PathBuf,
     /// Memory in bytes, processes and threads of the box.
     limits: (u64, u64),
     /// The end of the time for configuration and collection, while they go on.
@@ -79,8 +81,9 @@ impl Witness {
             session: None,
             controller: None,
             dump_signal: None,
-            workers: Workers::new(&plan.testing),
+            workers: Workers::new(plan),
             testing: plan.testing.clone(),
+            project: plan.project.clone(),
             limits: (plan.limits.memory_bytes.value.0, plan.limits.pids.value),
             collect_out: collect_timeout.and_then(|limit| started.checked_add(limit.into())),
             collect_asked: false,
@@ -289,7 +292,7 @@ impl Witness {
         if protocol != PROTOCOL {
             return Err(Trouble::Forged(format!("it speaks version {protocol} of the protocol, not {PROTOCOL}")));
         }
-        let pipe = Stacks::new().map_err(|error| Trouble::Fault(format!("cannot make a pipe: {error}")));
+        let pipe = Stacks::new(&self.project).map_err(|error| Trouble::Fault(format!("cannot make a pipe: {error}")));
         let (stacks, writer) = pipe?;
         let (memory, pids) = self.limits;
         let settings = Box::new(Settings::of(&self.testing, memory, pids, grouped));

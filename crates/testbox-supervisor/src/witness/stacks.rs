@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -25,13 +26,16 @@ pub(super) struct Stacks {
     at_ms: u64,
     last: Option<Instant>,
     kept: Option<StackDump>,
+    /// From where files are named.
+    project: PathBuf,
 }
 
 impl Stacks {
-    /// A pipe for dumps; the second value is the end that the interpreter gets.
-    pub(super) fn new() -> io::Result<(Self, OwnedFd)> {
+    /// A pipe for dumps of an interpreter that runs this project; the second value is the end that it gets.
+    pub(super) fn new(project: &Path) -> io::Result<(Self, OwnedFd)> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok((Self { pipe: Some(reader), text: Vec::new(), at_ms: 0, last: None, kept: None }, writer))
+        let project = project.to_owned();
+        Ok((Self { pipe: Some(reader), text: Vec::new(), at_ms: 0, last: None, kept: None, project }, writer))
     }
 
     /// The pipe to wait for.
@@ -85,7 +89,7 @@ impl Stacks {
 
     /// A dump that says something takes the place of the one before.
     fn keep(&mut self) {
-        let calls = calls(&String::from_utf8_lossy(&self.text));
+        let calls = calls(&String::from_utf8_lossy(&self.text), &self.project);
         if !calls.is_empty() {
             self.kept = Some(StackDump { at_ms: self.at_ms, calls });
         }
@@ -100,7 +104,7 @@ mod tests {
     const CALL: &str = " (most recent call first):\n  File \"/p/x.py\", line 3 in f\n";
 
     fn written(text: &str) -> (Stacks, OwnedFd) {
-        let (stacks, writer) = Stacks::new().unwrap();
+        let (stacks, writer) = Stacks::new(Path::new("/p")).unwrap();
         rustix::io::write(&writer, text.as_bytes()).unwrap();
         (stacks, writer)
     }
@@ -118,6 +122,6 @@ mod tests {
         let (mut stacks, _writer) =
             written(&format!("{before}Fatal Python error: Aborted\n\nCurrent thread 0x1{CALL}"));
         stacks.forget();
-        assert_eq!(stacks.take().map(|dump| dump.calls), Some(vec!["/p/x.py:3 in f".to_owned()]));
+        assert_eq!(stacks.take().map(|dump| dump.calls), Some(vec!["x.py:3 in f".to_owned()]));
     }
 }

@@ -2,13 +2,13 @@
 //! what a worker may do is decided by kernel and clock.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::process::Signal;
 use rustix_libc_wrappers::process::SignalExt;
 use testbox_cgroup::{CgroupError, Counted, SlotDemand, Slots};
-use testbox_model::{RunEvent, StackDump, TestVerdict, Testing};
+use testbox_model::{RunEvent, RunPlan, StackDump, TestVerdict};
 use testbox_pytest::{Order, Session};
 
 use super::channel::{Channel, HangUp};
@@ -30,6 +30,7 @@ pub(super) struct Workers {
     /// The plan's limits of time, in milliseconds: of setup and call, and of the teardown.
     planned_ms: [Option<u64>; 2],
     dump_signal: Option<i32>,
+    project: PathBuf,
     processes: ProcessTable,
 }
 
@@ -58,13 +59,15 @@ pub(super) enum Trouble {
 type Done = Result<(), Trouble>;
 
 impl Workers {
-    pub(super) fn new(testing: &Testing) -> Self {
+    pub(super) fn new(plan: &RunPlan) -> Self {
+        let testing = &plan.testing;
         let jobs = usize::try_from(testing.jobs.value).unwrap_or(MOST).clamp(1, MOST);
         let ms = |span: Option<testbox_model::Duration>| span.map(testbox_model::Duration::as_ms);
         Self {
             table: std::iter::repeat_with(|| None).take(jobs).collect(),
             planned_ms: [ms(testing.test_timeout.value), ms(testing.teardown_timeout.value)],
             dump_signal: None,
+            project: plan.project.clone(),
             processes: ProcessTable::new(Path::new("/proc")),
         }
     }
@@ -82,7 +85,7 @@ impl Workers {
         if place.is_some() {
             return Err(Trouble::Forged(format!("worker {w} is wanted, which has not ended")));
         }
-        match equip(stage.scene.slots.as_deref_mut(), demand) {
+        match equip(stage.scene.slots.as_deref_mut(), demand, &self.project) {
             Ok(equipped) => {
                 *place = Some(equipped.worker);
                 let (join, gauges) = (equipped.join, equipped.gauges);
@@ -389,8 +392,8 @@ struct Equipped {
     memory: Option<u64>,
 }
 
-fn equip(slots: Option<&mut Slots>, demand: SlotDemand) -> Result<Equipped, String> {
-    let (stacks, dumps) = Stacks::new().map_err(|error| format!("cannot make a pipe: {error}"))?;
+fn equip(slots: Option<&mut Slots>, demand: SlotDemand, project: &Path) -> Result<Equipped, String> {
+    let (stacks, dumps) = Stacks::new(project).map_err(|error| format!("cannot make a pipe: {error}"))?;
     let failed = |error: std::io::Error| format!("cannot copy a descriptor: {error}");
     let Some(slots) = slots else {
         let worker = Worker::new(None, stacks).map_err(failed)?;
