@@ -5,7 +5,7 @@ not touched. It speaks over one inherited socket, whose number is in TESTBOX_CHA
 the socket: in pytest-xdist's workers, in nested runs and outside of a box.
 
 Plain Python 3.8 and later, pytest 7 to 9. Its modules are no code of the project under test: they are loaded under
-names like `<testbox>/worker.py`, so that tracebacks and coverage leave them out. They are compiled at every start, as
+names like `<testbox worker>`, so that tracebacks and coverage leave them out. They are compiled at every start, as
 nothing that a box has written is ever loaded: what is not always needed is imported where it is. PYTEST_DONT_REWRITE
 """
 
@@ -34,7 +34,7 @@ class _Loader:
 
     @classmethod
     def exec_module(cls, module):
-        name = "<testbox>/" + os.path.basename(module.__file__)
+        name = "<testbox %s>" % module.__name__.rpartition(".")[2]
         exec(compile(cls.get_source(module.__name__), name, "exec", dont_inherit=True), module.__dict__)
 
     @staticmethod
