@@ -42,6 +42,7 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
     masked_paths.extend(visible(mounts::hidden(host, plan, &project, &image.project)?, &mounts.mounts));
     let mut notes = python.notes.clone();
     notes.extend(mounts::unguarded_links(host, plan, &project, &image.project));
+    notes.extend(mounts::nothing_to_hide(host, plan, &project));
     let mut generated = etc::entries(host, &image, identity, plan.net.value, &home, etc_files)?;
     let mut env = environment::build(plan, host, &python, &home, &image.home.user);
     let plugin = plugin::of(plan, host, &python.bin_folders);
