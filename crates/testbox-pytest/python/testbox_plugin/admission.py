@@ -1,29 +1,39 @@
 """Which batch may begin beside those that run: the sum of their reservations stays within the box's memory. Pure."""
 
-#: A batch without a limit is expected to need what the biggest test so far needed, and this much more.
+#: A batch without a limit is expected to need what its tests needed before, or the biggest test so far, and this more.
 HEADROOM = 1.3
 #: A batch that did not fit is passed over this often, then the others wait for it.
 PATIENCE = 8
 
 
 class Admission:
-    """Reservations: a batch's own limit, else what was seen, else an equal share."""
+    """Reservations: a batch's own limit, else what its tests took before, else what others took, else an equal share.
 
-    def __init__(self, settings):
+    `history`: peaks of earlier runs in bytes, by node id. Whoever wrote them down, they are a guess and limit nothing.
+    """
+
+    def __init__(self, settings, nodeids, history):
         self._limit = settings.memory_limit
         self._jobs = settings.jobs
+        self._nodeids = nodeids
+        self._history = history
         self._biggest = 0
         self._passed_over = 0
+        #: Peaks of this run in bytes, by node id.
+        self.peaks = {}
 
-    def learn(self, peak):
-        """A test's peak, in bytes."""
+    def learn(self, test, peak):
+        """A test's peak, in bytes; of one that was killed for memory, its limit."""
         if isinstance(peak, int):
             self._biggest = max(self._biggest, peak)
+            self.peaks[self._nodeids[test]] = peak
 
     def reservation(self, batch):
         """Bytes that a batch is expected to need, never more than there is."""
-        wanted = batch.memory or int(self._biggest * HEADROOM) or self._limit // self._jobs
-        return min(wanted, self._limit)
+        if batch.known_peak is None:
+            batch.known_peak = max(self._history.get(self._nodeids[test], 0) for test in batch.tests)
+        expected = min(batch.known_peak or self._biggest, self._limit) * HEADROOM
+        return min(batch.memory or int(expected) or self._limit // self._jobs, self._limit)
 
     def choose(self, waiting, running):
         """The index of the batch that may begin now; None if none may. Alone, every batch may."""

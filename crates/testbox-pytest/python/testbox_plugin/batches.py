@@ -11,6 +11,8 @@ class Batch:
         self.pids = pids
         #: How often its test was killed before.
         self.attempt = 0
+        #: What its tests took in earlier runs, at most; None: nobody has looked yet.
+        self.known_peak = None
 
     @property
     def first(self):

@@ -9,6 +9,8 @@ import warnings
 
 import pytest
 
+#: pytest's version, as far as it is compared.
+PYTEST = tuple(int(part) for part in pytest.__version__.split(".")[:2])
 #: Hooks that speak of a test's result: in a worker the shipper alone hears them.
 RESULT_HOOKS = (
     "pytest_runtest_logstart",
@@ -56,20 +58,44 @@ def _text_in_file(kind, descriptor):
 
 def keep_captured(config, files):
     """In a worker: what is captured from now on goes to these files, by stream, from which a killed test's output is
-    taken. What a test captures itself (capsys, capfd) is lost with it."""
+    taken."""
     capturing = getattr(config.pluginmanager.getplugin("capturemanager"), "_global_capturing", None)
     for name, file in files.items():
-        capture = getattr(capturing, name[3:], None)
-        kept = getattr(capture, "tmpfile", None)
-        if kept is None:
-            continue
-        try:
-            os.dup2(file.fileno(), kept.fileno(), inheritable=False)
-        except (AttributeError, OSError, ValueError):
-            if type(kept).__name__ == "CaptureIO":
-                capture.tmpfile = _text_in_file(type(kept), file.fileno())
-                if getattr(sys, name) is kept:
-                    setattr(sys, name, capture.tmpfile)
+        _divert(getattr(capturing, name[3:], None), name, file)
+
+
+def keep_captured_by_fixtures(files):
+    """The same of what tests capture themselves (capsys, capfd) and have not yet read."""
+    fixture = getattr(sys.modules.get("_pytest.capture"), "CaptureFixture", None)
+    start = getattr(fixture, "_start", None)
+    if start is None or not files:
+        return
+
+    def start_in_files(self):
+        start(self)
+        for name, file in files.items():
+            capture = getattr(getattr(self, "_capture", None), name[3:], None)
+            if hasattr(capture, "suspend") and hasattr(capture, "resume"):
+                os.ftruncate(file.fileno(), 0)
+                capture.suspend()
+                _divert(capture, name, file)
+                capture.resume()
+
+    fixture._start = start_in_files
+
+
+def _divert(capture, name, file):
+    """What this part of a capture keeps, it keeps in that file."""
+    kept = getattr(capture, "tmpfile", None)
+    if kept is None:
+        return
+    try:
+        os.dup2(file.fileno(), kept.fileno(), inheritable=False)
+    except (AttributeError, OSError, ValueError):
+        if type(kept).__name__ == "CaptureIO":
+            capture.tmpfile = _text_in_file(type(kept), file.fileno())
+            if getattr(sys, name) is kept:
+                setattr(sys, name, capture.tmpfile)
 
 
 def junit_extras(config, report):

@@ -17,7 +17,7 @@ import types
 
 import pytest
 
-from . import admission, batches, compat, process, relay, timeouts
+from . import admission, batches, compat, history, process, relay, timeouts
 from .channel import Lost
 from .forked import Forked, Slot
 from .progress import SECONDS, Progress
@@ -55,7 +55,8 @@ class Controller:
         )
         self._pending = []
         self._crew = {}
-        self._admission = admission.Admission(settings)
+        self._history = history.read(self._config) if settings.jobs > 1 else {}
+        self._admission = admission.Admission(settings, self._nodeids, self._history)
         self._kills = 0
         self._ending = None
         self._stopping = False
@@ -81,6 +82,8 @@ class Controller:
             self._loop()
             self._hide_progress()
             self._stage.play_all()
+            if self._settings.jobs > 1:
+                history.write(self._config, self._history, self._admission.peaks)
         finally:
             gc.unfreeze()
             self._end()
@@ -237,7 +240,7 @@ class Controller:
                 self._give_word(worker)
 
     def _on_finish(self, worker, message):
-        self._admission.learn(relay.usage(message.get("usage")).get("peak"))
+        self._admission.learn(worker.last, relay.usage(message.get("usage")).get("peak"))
         for name in ("shouldfail", "shouldstop"):
             if message.get(name):
                 worker.was_stopped = True
@@ -344,6 +347,8 @@ class Controller:
             summary += "; " + worker.broken
         verdict = f"testbox: {kind}: {summary}" if not summary.startswith(kind) else "testbox: " + summary
         test = worker.running.test if worker.running else None
+        if kind == "memory" and test is not None:
+            self._admission.learn(test, worker.slot.memory)
         again = test is not None and worker.batch.attempt < self._settings.retry_killed
         again = again and not any(report.outcome == "failed" for report in worker.running.reports)
         stack = [str(call) for call in diagnosis.get("stack") or []]

@@ -8,7 +8,7 @@ import tempfile
 import time
 import warnings
 
-from . import worker
+from . import compat, worker
 from .channel import MAX_REPORT_FRAME, Stream
 
 #: Captured output of a killed test that is shown: this much of its beginning and of its end.
@@ -23,6 +23,7 @@ class Slot:
         joins = order.get("join", 0)
         self.join = descriptors[:joins]
         self.dump = descriptors[joins] if len(descriptors) > joins else None
+        self.memory = order.get("memory")
         self.gauges = list(zip(order.get("gauges", []), descriptors[joins + 1 :]))
         self._all = descriptors
 
@@ -62,13 +63,15 @@ class Forked:
         self.said_over = False
         self.was_stopped = False
         self.broken = None
-        self._files = {}
+        self._files = self._fixture_files = {}
 
     def fork(self, shipper, slot, coverage_file, close_private):
         """Starts the process; in it, this never returns. `close_private` closes what no worker may have."""
         self.slot = slot
         ours, theirs = socket.socketpair()
-        self._files = {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}  # noqa: SIM115
+        self._files = _files()
+        if any(compat.uses_capture_fixture(shipper.session.items[test]) for test in self.rest):
+            self._fixture_files = _files()
         state = random.getstate()
         # Its thread would be missing in the child, where the next call of this kind would wait for it for ever.
         faulthandler.cancel_dump_traceback_later()
@@ -81,6 +84,7 @@ class Forked:
                 close_private()
                 ours.close()
                 link = Stream(theirs, MAX_REPORT_FRAME)
+                compat.keep_captured_by_fixtures(self._fixture_files)
                 worker.serve(shipper, self.rest, link, slot, self._files, coverage_file, state)
             finally:
                 os._exit(1)
@@ -127,21 +131,19 @@ class Forked:
 
     def captured(self):
         """The output that the test had not yet handed over, by stream."""
-        found = []
-        for name, file in self._files.items():
-            text = _both_ends(file.fileno())
-            if text:
-                found.append((name, text))
-        return found
+        found = {}
+        for name, file in [*self._files.items(), *self._fixture_files.items()]:
+            found[name] = found.get(name, "") + _both_ends(file.fileno())
+        return [(name, text) for name, text in found.items() if text]
 
     def descriptors(self):
         """All that no other worker may have."""
-        files = [file.fileno() for file in self._files.values()]
+        files = [file.fileno() for file in [*self._files.values(), *self._fixture_files.values()]]
         return [fd for fd in (self.pidfd, self.link and self.link.fileno(), *files) if fd is not None]
 
     def close(self):
         """Gives back every descriptor."""
-        for file in self._files.values():
+        for file in [*self._files.values(), *self._fixture_files.values()]:
             file.close()
         if self.pidfd is not None:
             os.close(self.pidfd)
@@ -149,6 +151,10 @@ class Forked:
             self.link.close()
         if self.slot is not None:
             self.slot.close()
+
+
+def _files():
+    return {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}
 
 
 def _both_ends(descriptor):

@@ -6,6 +6,8 @@ from . import compat, own_modules, threads
 from .timeouts import Timeouts
 from .witness import OneProcess
 
+#: The oldest pytest whose tests run in workers.
+OLDEST = (7, 0)
 #: Threads that one note names.
 MAX_THREADS = 8
 
@@ -49,7 +51,7 @@ class Decision:
         if config.option.collectonly or (session.testsfailed and not config.option.continue_on_collection_errors):
             # No test will run: pytest's own loop ends the session, as always.
             return
-        reason = self._why_not(session)
+        reason = _too_old() or self._why_not(session)
         if reason or settings.isolate == "none":
             self._stay(session, reason)
         elif session.items:
@@ -86,14 +88,12 @@ class Decision:
     def _warn(self, session):
         """What a fork does not copy, and what is probably misspelt."""
         told = [
-            f"`{thread.name}` of {_module_of(thread)} in {file or 'a conftest'}"
-            for thread, file in self._profile.threads
+            f"`{thread.name}` of {_module_of(thread)} in {where}"
+            for thread, where in self._profile.threads
             if thread.is_alive()
         ]
         if threads.native_threads():
-            told += [
-                f"{count} of a C library in {file or 'a conftest'}" for count, file in self._profile.native_threads
-            ]
+            told += [f"{count} of a C library in {where}" for count, where in self._profile.native_threads]
         if told:
             self._channel.send(
                 "note",
@@ -104,6 +104,12 @@ class Decision:
         for name in self._settings.unknown_markers(session.items, registered):
             text = "the quota for marker `%s` holds for no test: no collected test has it, and it is not registered"
             self._channel.send("note", text=text % name)
+
+
+def _too_old():
+    if compat.PYTEST < OLDEST:
+        return "workers need pytest %d.%d, and this is %s" % (*OLDEST, pytest.__version__)
+    return None
 
 
 def _module_of(thread):

@@ -21,6 +21,7 @@ class _Import:
 
     def __init__(self, module, resident):
         self.module = module
+        self.is_new = module not in sys.modules
         self.resident = resident
         self.since = time.perf_counter()
         self.heavy = []
@@ -39,7 +40,7 @@ class Profile:
         self._files = []
         self._seen = set()
         self._native = self._tasks = 0
-        #: Threads that began while this was entered, with the file that was being collected or None.
+        #: Threads that began while this was entered, and where that was.
         self.threads = []
         #: The same of threads that Python does not know: how many.
         self.native_threads = []
@@ -59,7 +60,7 @@ class Profile:
             builtins.__import__ = self._import
         if importlib.import_module == self._watched_import_module:
             importlib.import_module = self._import_module
-        self._note_threads(None)
+        self._note_threads("a conftest")
 
     def begin(self, file):
         """A file begins to be collected."""
@@ -75,16 +76,16 @@ class Profile:
         growth = max(self._resident() - resident, 0)
         self._channel.send("profile", id=file, wall_ms=_ms(since), growth=growth)
 
-    def _note_threads(self, file):
+    def _note_threads(self, where):
         started = [thread for thread in threading.enumerate() if thread not in self._seen]
-        self.threads.extend((thread, file) for thread in started)
+        self.threads.extend((thread, where) for thread in started)
         self._seen.update(started)
         tasks = threads.task_count()
         if tasks == self._tasks:
             return
         native, self._tasks = threads.native_threads(), tasks
         if native > self._native:
-            self.native_threads.append((native - self._native, file))
+            self.native_threads.append((native - self._native, where))
         self._native = native
 
     def _resident(self):
@@ -122,9 +123,13 @@ class Profile:
         growth, wall_ms = max(self._resident() - current.resident, 0), _ms(current.since)
         # Importing a test file or a conftest is what `profile` tells of.
         own = current.module.split(".")[-1]
+        is_told = own != "conftest" and not own.startswith("test_")
+        if is_told and current.is_new and threads.task_count() != self._tasks:
+            file = self._files[-1][0] if self._files else "a conftest"
+            self._note_threads(f"{file} by importing {current.module}")
         is_heavy = growth >= HEAVY_BYTES or wall_ms >= HEAVY_MS
         heavy = current.heavy
-        if is_heavy and own != "conftest" and not own.startswith("test_"):
+        if is_heavy and is_told:
             heavy = [(current.module, growth, wall_ms, [line[:3] for line in heavy][:MAX_CHILDREN])]
         if self._stack:
             self._stack[-1].heavy.extend(heavy)

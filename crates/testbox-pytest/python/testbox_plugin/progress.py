@@ -52,11 +52,13 @@ class Progress:
     @classmethod
     def on(cls, config, total, jobs):
         """Where it is of use: with several workers, on a terminal that can move its cursor, for who wants output."""
+        if jobs < 2 or not config.pluginmanager.hasplugin("terminalreporter"):
+            return None
         writer = config.get_terminal_writer()
         # What is written through pytest's writer would count as pytest's own line.
         file = getattr(writer, "_file", None)
         terminal = getattr(file, "isatty", lambda: False)() and os.environ.get("TERM", "dumb") != "dumb"
-        if jobs < 2 or not terminal or config.getoption("verbose", 0) < 0 or compat.writes_to_terminal(config):
+        if not terminal or config.getoption("verbose", 0) < 0 or compat.writes_to_terminal(config):
             return None
         return cls(writer, file, total)
 

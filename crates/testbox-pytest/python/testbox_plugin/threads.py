@@ -5,8 +5,8 @@ import threading
 
 
 def task_count():
-    """Threads of this process, as the kernel counts them."""
-    return len(os.listdir("/proc/self/task"))
+    """Threads of this process, as the kernel counts them: links to the folder, apart from its own two."""
+    return os.stat("/proc/self/task").st_nlink - 2
 
 
 def native_threads():

@@ -191,7 +191,9 @@ class Shipper:
 
     def leave(self):
         """The batch is over, although the process does not come to its end."""
-        text = "a worker had run its tests and did not end within %d s: its threads or exit handlers were not waited for"
+        text = (
+            "a worker had run its tests and did not end within %d s: its threads or exit handlers were not waited for"
+        )
         self._ship({"k": "note", "text": text % EXIT_SECONDS})
         self.close()
         os._exit(0)

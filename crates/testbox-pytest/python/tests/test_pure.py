@@ -135,21 +135,36 @@ def test_workers_begin_only_if_their_reservations_fit():
     settings = Settings(memory_limit=100 * MIB, jobs=4)
     needs = [Need("test", memory=size * MIB) for size in (70, 50, 20, 100, 10)]
     batches = made(needs, memory_limit=100 * MIB)
-    admission = Admission(settings)
+    nodeids = ["a.py::%d" % number for number in range(5)]
+    admission = Admission(settings, nodeids, {})
     assert admission.choose(batches, []) == 0
     assert admission.choose(batches[1:], batches[:1]) == 1
     assert admission.choose(batches[3:4], batches[4:]) is None
     assert admission.choose(batches[3:4], []) == 0
     free = made([Need("file")] * 5)
     assert admission.reservation(free[0]) == 25 * MIB
-    admission.learn(40 * MIB)
+    admission.learn(0, 40 * MIB)
     assert admission.reservation(free[0]) == int(40 * MIB * 1.3)
-    assert Admission(Settings(jobs=2)).choose(free[1:], free[:1]) == 0
+    assert admission.peaks == {"a.py::0": 40 * MIB}
+    assert Admission(Settings(jobs=2), nodeids, {}).choose(free[1:], free[:1]) == 0
+
+
+def test_what_tests_took_before_is_reserved_for_them_and_limits_nothing():
+    nodeids = ["a.py::0", "a.py::1", "b.py::0", "c.py::0"]
+    settings = Settings(memory_limit=100 * MIB, jobs=2)
+    batches = make(range(4), nodeids, [Need("file")] * 4, settings)
+    history = {"a.py::0": 10 * MIB, "a.py::1": 20 * MIB, "b.py::0": 10**400}
+    admission = Admission(settings, nodeids, history)
+    reserved = [admission.reservation(batch) for batch in batches]
+    assert reserved == [26 * MIB, 100 * MIB, 50 * MIB]
+    admission.learn(0, 10**400)
+    assert admission.reservation(batches[2]) == 100 * MIB
+    assert [batch.memory for batch in batches] == [None] * 3
 
 
 def test_a_big_batch_is_not_passed_over_for_ever():
     batches = made([Need("test", memory=size * MIB) for size in (90, 20, 20, 20, 20)])
-    admission = Admission(Settings(memory_limit=100 * MIB, jobs=2))
+    admission = Admission(Settings(memory_limit=100 * MIB, jobs=2), ["a.py::%d" % number for number in range(5)], {})
     chosen = [admission.choose([batches[0], batches[1]], [batches[2]]) for _ in range(12)]
     assert chosen[0] == 1 and chosen[-1] is None
 

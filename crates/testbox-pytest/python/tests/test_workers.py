@@ -353,6 +353,37 @@ def test_the_output_of_a_killed_test_is_kept(tmp_path, capture):
     assert "usual" in run.output.split("___ test_fails")[1]
 
 
+@pytest.mark.parametrize("fixture", ["capsys", "capfd", "capsysbinary", "capfdbinary"])
+@pytest.mark.parametrize("capture", ["fd", "sys", "no"])
+def test_what_a_killed_test_captured_itself_is_kept(tmp_path, capture, fixture):
+    text = (
+        "import os, sys\n"
+        f"def test_reads({fixture}):\n"
+        "    for line in ('one', 'two'):\n"
+        "        print(line)\n"
+        f"        out, err = {fixture}.readouterr()\n"
+        "        assert (out if isinstance(out, str) else out.decode()) == line + '\\n'\n"
+        "        assert not err\n"
+        "    print('of another test')\n"
+        f"def test_killed({fixture}):\n"
+        "    print('already read')\n"
+        f"    {fixture}.readouterr()\n"
+        "    print('so far \u00fc')\n"
+        "    print('and errors', file=sys.stderr)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        f"def test_after({fixture}):\n"
+        "    print('usual')\n"
+        f"    assert {fixture}.readouterr().out in ('usual\\n', b'usual\\n')\n"
+    )
+    options = [f"--capture={capture}", "-p", "no:randomly"]
+    run = Run(tmp_path, {"test_x.py": text}, *options, isolate="session").finish()
+    assert run.outcomes() == {"test_reads": "passed", "test_killed": "failed", "test_after": "passed"}, run.output
+    shown = run.output.split("test_killed ___")[1]
+    assert "Captured stdout call" in shown and "so far \u00fc" in shown
+    assert "Captured stderr call" in shown and "and errors" in shown
+    assert "already read" not in shown and "of another test" not in shown
+
+
 @pytest.mark.parametrize("isolate", ["session", "test"])
 def test_what_tests_say_for_the_junit_file_is_in_it(tmp_path, isolate):
     text = (
@@ -571,6 +602,42 @@ def test_threads_of_the_collection_are_named(tmp_path):
     run = Run(tmp_path, {"test_x.py": text}, isolate="session").finish()
     assert run.exit == 0, run.output
     assert "`early` of time in test_x.py" in run.of("note")[0]["text"]
+
+
+def test_native_threads_are_named_by_the_import_that_began_them(tmp_path):
+    # Threads that the module `threading` has never heard of, as those of a C library.
+    native = "import _thread, time\nfor _ in range(3): _thread.start_new_thread(time.sleep, (60,))\n"
+    files = {
+        "conftest.py": "import outer\n",
+        "outer.py": "import inner\n",
+        "inner.py": native,
+        "test_x.py": "import late\ndef test_a(): pass\n",
+        "late.py": native,
+    }
+    run = Run(tmp_path, files, isolate="session").finish()
+    assert run.exit == 0, run.output
+    (note,) = run.of("note")
+    assert "3 of a C library in a conftest by importing inner, " in note["text"]
+    assert "3 of a C library in test_x.py by importing late; " in note["text"]
+
+
+def test_peaks_are_remembered_for_workers_side_by_side(tmp_path):
+    files = {f"test_{number}.py": "def test_a(): pass\n" for number in range(4)}
+    cache = tmp_path / ".pytest_cache/v/testbox/peaks"
+    cache.parent.mkdir(parents=True)
+    # Written by somebody: what cannot be is not believed, and what is believed limits nothing.
+    cache.write_text('{"test_0.py::test_a": 70, "test_1.py::test_a": 60, "test_2.py::test_a": -1, "x": [], "y": 1e9}')
+    run = Run(tmp_path, files, "-p", "no:randomly", isolate="file", jobs=2, memory_limit=100).finish()
+    assert "4 passed" in run.output
+    frames = [
+        (frame["t"], frame.get("id", "").split("::")[0]) for frame in run.frames if frame["t"] in ("start", "done")
+    ]
+    began = frames.index(("start", "test_1.py"))
+    assert frames.index(("done", "test_0.py")) < began, frames
+    for text in ("[]", "{", '{"a": 1e999}', "[" * 100):
+        cache.write_text(text)
+        run = Run(tmp_path, {}, isolate="file", jobs=2, memory_limit=100).finish()
+        assert "4 passed" in run.output
 
 
 def test_the_collection_is_profiled(tmp_path):
