@@ -18,6 +18,7 @@ fn main() {
         case("the command has a terminal, of the size of the user's", BOX, has_a_terminal),
         case("a resize reaches the command", BOX, resize),
         case("what is typed reaches the command, and Ctrl-C too", BOX, typed),
+        case("a debugger has the terminal, and all tests one process", &[Need::Box, Need::Pytest], debugger),
         case("without --tty there is no terminal", BOX, no_terminal),
         case("--tty without a terminal works too", BOX, tty_without_terminal),
         case("terminal modes survive a normal end", BOX, modes_after_normal_end),
@@ -39,13 +40,16 @@ struct Session {
 
 impl Session {
     fn start(options: &[&str], script: &str) -> Self {
-        let project = Project::new();
+        Self::start_in(Project::new(), options, &["sh", "-c", script])
+    }
+
+    fn start_in(project: Project, options: &[&str], boxed: &[&str]) -> Self {
         let size = Winsize { ws_row: 33, ws_col: 99, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).expect("a pty");
         let before = tcgetattr(&pty.slave).expect("its modes");
         let stream = || Stdio::from(pty.slave.try_clone().expect("a copy"));
         let mut command = project.command(options);
-        command.args(["--", "sh", "-c", script]).stdin(stream()).stdout(stream()).stderr(stream());
+        command.arg("--").args(boxed).stdin(stream()).stdout(stream()).stderr(stream());
         let child = command.spawn().expect("testbox");
         Self { _project: project, child, master: pty.master.into(), slave: pty.slave, before, shown: String::new() }
     }
@@ -140,6 +144,21 @@ fn typed() {
     session.type_in("\u{3}");
     session.wait_for("INTERRUPTED");
     session.end(Some(9));
+}
+
+fn debugger() {
+    let project = Project::new();
+    let text = "import os\nFIRST = os.getpid()\ndef test_x():\n    assert os.getpid() == FIRST\n    secret = 6 * 7\n    assert 0\n";
+    project.write("test_x.py", text);
+    let pytest = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pdb"];
+    let mut session = Session::start_in(project, &["--tty", "--isolate", "test"], &pytest);
+    session.wait_for("(Pdb) ");
+    session.type_in("p 'secret', secret\r");
+    session.wait_for("('secret', 42)");
+    session.type_in("c\r");
+    let shown = session.end(Some(1));
+    assert!(shown.contains("tests run in one process: a debugger (--pdb, --trace) needs the terminal"), "{shown}");
+    assert!(shown.contains("1 failed"), "{shown}");
 }
 
 fn no_terminal() {

@@ -1,5 +1,7 @@
 //! Which tests share a worker, what a worker may use, and several workers at once.
 
+use std::collections::BTreeSet;
+
 use testbox_tests::{Case, Project};
 
 use crate::{case, expect_verdicts, row, verdicts};
@@ -31,6 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("batches_share_a_worker_and_its_fixtures", batches_share_a_worker_and_its_fixtures),
         case("a_test_has_its_own_memory_limit", a_test_has_its_own_memory_limit),
         case("quotas_are_for_some_tests", quotas_are_for_some_tests),
+        case("a_quota_may_say_nothing_but_how_to_isolate", a_quota_may_say_nothing_but_how_to_isolate),
         case("workers_at_once_give_the_same_results", workers_at_once_give_the_same_results),
         case("a_worker_at_once_is_killed_alone", a_worker_at_once_is_killed_alone),
         case(
@@ -97,6 +100,35 @@ def test_patient(): time.sleep(1.5)
         ("test_short", "passed"),
     ];
     assert_eq!(found, expected);
+}
+
+fn a_quota_may_say_nothing_but_how_to_isolate() {
+    let project = Project::new();
+    let quota = "\
+[tool.testbox.quota]
+\"e2e/**\" = { isolate = \"test\" }
+marker.pair = { isolate = \"2\" }
+
+[tool.pytest.ini_options]
+markers = [\"pair\"]
+";
+    let text = "\
+import os, pytest
+
+@pytest.mark.parametrize('number', range(4))
+def test_n(number): print('KIND', os.getpid())
+";
+    project.write("pyproject.toml", quota);
+    for (file, kind) in [("test_a.py", "shared"), ("test_b.py", "shared"), ("e2e/test_e.py", "alone")] {
+        project.write(file, &text.replace("KIND", kind));
+    }
+    let pairs = text.replace("KIND", "pair").replace("@pytest.mark", "@pytest.mark.pair\n@pytest.mark");
+    project.write("test_p.py", &pairs);
+    let run = project.pytest(&[], &["-s"]).expect_code(0);
+    for (kind, workers) in [("shared ", 1), ("alone ", 4), ("pair ", 2)] {
+        let pids = run.stdout.lines().filter_map(|line| line.split_once(kind)).map(|(_, pid)| pid);
+        assert_eq!(pids.collect::<BTreeSet<_>>().len(), workers, "{kind}: {}", run.stdout);
+    }
 }
 
 fn workers_at_once_give_the_same_results() {

@@ -1,7 +1,8 @@
 //! Tests in workers: a killed test is named and reported, the others run, and what each used is known.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(clippy::disallowed_methods, clippy::expect_used, reason = "tests start processes and fail by panicking")]
 
+mod bad_suites;
 mod divide;
 mod evidence;
 mod liars;
@@ -13,8 +14,15 @@ use serde_json::Value;
 use testbox_tests::{Case, Project, run};
 
 fn main() {
-    let parts =
-        [survive::cases(), timeouts::cases(), divide::cases(), evidence::cases(), liars::cases(), stories::cases()];
+    let parts = [
+        survive::cases(),
+        timeouts::cases(),
+        divide::cases(),
+        evidence::cases(),
+        liars::cases(),
+        stories::cases(),
+        bad_suites::cases(),
+    ];
     run(parts.into_iter().flatten().collect())
 }
 

@@ -26,7 +26,7 @@ pub(super) fn limits(plan: &RunPlan) -> Vec<String> {
 
 /// One line for each value: name, value, origin.
 pub(super) fn origins(plan: &RunPlan) -> String {
-    let (limits, times) = (&plan.limits, &plan.times);
+    let (limits, times, testing) = (&plan.limits, &plan.times, &plan.testing);
     let command: Vec<_> = plan.command.iter().map(|word| word.to_string_lossy()).collect();
     [
         format!("  command       {}\n", one_line(&command.join(" "))),
@@ -46,6 +46,16 @@ pub(super) fn origins(plan: &RunPlan) -> String {
         row("timeout", times.timeout.value, &times.timeout),
         row("idle timeout", or_no_limit(times.idle_timeout.value), &times.idle_timeout),
         row("grace", times.grace.value, &times.grace),
+        row("isolate", testing.isolate.value, &testing.isolate),
+        row("jobs", testing.jobs.value, &testing.jobs),
+        row("test memory", or_no_limit(testing.test_memory.value), &testing.test_memory),
+        row("file memory", or_no_limit(testing.file_memory.value), &testing.file_memory),
+        row("collection", or_no_limit(testing.collect_timeout.value), &testing.collect_timeout),
+        row("test timeout", or_no_limit(testing.test_timeout.value), &testing.test_timeout),
+        row("teardown", or_no_limit(testing.teardown_timeout.value), &testing.teardown_timeout),
+        row("max kills", testing.max_kills.value, &testing.max_kills),
+        row("retry killed", testing.retry_killed.value, &testing.retry_killed),
+        row("quotas", testing.quotas.value.len(), &testing.quotas),
         row("network", network(plan.net.value), &plan.net),
         row("seccomp", seccomp(&plan.seccomp.value), &plan.seccomp),
     ]
