@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::Stdio;
 
-use testbox_tests::{Canaries, Finished, Project};
+use testbox_tests::{Canaries, Finished, Project, starter};
 
 fn sh(project: &Project, flags: &[&str], script: &str) -> Finished {
     let command = ["-q", "--timeout", "120s", "--", "/bin/sh", "-c", script];
@@ -91,6 +91,30 @@ pub(crate) fn r10_a_planted_report_folder_is_refused() {
         canaries.assert_unharmed();
         assert!(finished.code == 125 || finished.code == 0, "{place}: {finished:?}");
     }
+}
+
+/// XML of the box is carried as bytes; what testbox writes of the box's words stays text in it.
+pub(crate) fn r12_xml_is_written_and_never_read() {
+    let project = Project::new();
+    let bomb = "<!DOCTYPE x [<!ENTITY a 'ha'><!ENTITY b '&a;&a;&a;&a;'>]><testsuite>&b;</testsuite>";
+    let text = r#"import os, pytest
+HARM = ["]]><!DOCTYPE x>", "&b;", "</testcase><testcase name='forged'/>", "\x00\x1b[2J\ufffe", "\udcff", "<!--"]
+@pytest.mark.parametrize("harm", HARM)
+def test_says(harm):
+    print(harm.encode("utf-8", "replace").decode())
+    assert not harm, harm
+def test_is_killed(): os._exit(7)
+def test_plants(): open("planted.xml", "w").write(BOMB)
+"#;
+    project.write("test_x.py", &format!("BOMB = \"{bomb}\"\n{text}"));
+    project.pytest(&["--output", "planted.xml"], &["--junitxml=own.xml"]).expect_code(1);
+    assert_eq!(fs_err::read_to_string(project.path().join("planted.xml")).expect("the file"), bomb);
+    let count = "import sys, xml.etree.ElementTree as tree; \
+        print(sorted(case.get('name') == 'forged' for case in tree.parse(sys.argv[1]).iter('testcase')))";
+    let mut reader = starter("python3");
+    reader.args(["-c", count, ".testbox/last/junit.xml"]).current_dir(project.path());
+    let read = Finished::of(&mut reader).expect_code(0);
+    assert_eq!(read.stdout.trim(), format!("[{}]", ["False"; 8].join(", ")));
 }
 
 /// Everything but newline, tab and colours is made visible or dropped.

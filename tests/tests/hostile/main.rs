@@ -22,6 +22,7 @@ macro_rules! cases {
 }
 
 const BOX: &[Need] = &[Need::Box];
+const PYTEST: &[Need] = &[Need::Box, Need::Pytest];
 const ROOT: &[Need] = &[Need::Box, Need::Root];
 
 fn main() {
@@ -44,6 +45,7 @@ fn all() -> Vec<Case> {
             seccomp_no_file_becomes_setuid,
             quota_inotify_of_the_host_user_is_not_drained,
         };
+        PYTEST => hand_out::{ r12_xml_is_written_and_never_read };
         ROOT => privileges::{ r9_nobody_in_the_box_is_root_on_the_host };
         BOX => escape::{
             r2_leaked_descriptors_do_not_reach_the_box,

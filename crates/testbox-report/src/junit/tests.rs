@@ -1,5 +1,6 @@
 //! The file word by word, its structure by the rules of Jenkins' `junit-10.xsd`, and what hostile names cannot do.
 
+#[expect(clippy::disallowed_types, reason = "a test reads what was written")]
 mod structure;
 
 use testbox_model::*;
