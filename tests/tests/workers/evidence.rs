@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("the_collection_is_profiled", the_collection_is_profiled),
         case("junit_names_and_counts_tests_as_pytest_does", junit_names_and_counts_tests_as_pytest_does),
         case("junit_holds_the_killed_tests_too", junit_holds_the_killed_tests_too),
+        case("junit_is_written_when_the_run_is_ended", junit_is_written_when_the_run_is_ended),
         case("the_table_of_memories_is_asked_for", the_table_of_memories_is_asked_for),
     ]
 }
@@ -163,6 +164,31 @@ def test_skips(): pytest.skip('so')
         ["tests=\"4\"", "name=\"test_dies\"", "type=\"testbox.crashed\"", "SIGABRT", "<skipped", "assert 1 == 2"]
     {
         assert!(xml.contains(text), "no `{text}` in\n{xml}");
+    }
+}
+
+fn junit_is_written_when_the_run_is_ended() {
+    let text = "\
+import time
+def test_fine(): pass
+def test_hangs(): time.sleep(1000)
+def test_never(): pass
+";
+    let too_much = "TAKEN = []\nwhile True: TAKEN.append(b'x' * (4 << 20))\n";
+    for (flags, text, code, words) in [
+        (&["--timeout", "4s", "--grace", "500ms"][..], text, 124, &["test_fine", "test_hangs", "timeout"][..]),
+        (&["--timeout", "4s", "--grace", "500ms", "--isolate", "none"], text, 124, &["test_fine", "test_hangs"]),
+        (&["--memory", "128M"], too_much, 120, &["testbox.memory", "collecting test_x.py"]),
+    ] {
+        let project = Project::new();
+        project.write("test_x.py", text);
+        project.pytest(flags, &[]).expect_code(code);
+        let xml = fs_err::read_to_string(project.path().join(".testbox/last/junit.xml")).expect("a report");
+        for word in words {
+            assert!(xml.contains(word), "no `{word}` in\n{xml}");
+        }
+        assert!(!xml.contains("test_never"), "{xml}");
+        cases_of(&project, ".testbox/last/junit.xml");
     }
 }
 

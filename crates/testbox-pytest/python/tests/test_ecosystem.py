@@ -85,6 +85,21 @@ def test_it_comes_out_as_bare(tmp_path, name):
         assert not run.of("note")
 
 
+def test_what_hypothesis_has_found_is_kept_for_the_next_run(tmp_path):
+    text = (
+        "from hypothesis import Phase, given, settings, strategies as st\n"
+        "import os\n"
+        "@settings(phases=[Phase.reuse] if 'REUSE' in os.environ else list(Phase))\n"
+        "@given(st.integers())\n"
+        "def test_f(x): assert x < 100\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, *COMMON, environment={"REUSE": "1"}, isolate="test").finish()
+    assert run.outcomes() == {"test_f": "skipped"}, "nothing is known yet"
+    for environment in ({}, {"REUSE": "1"}):
+        run = Run(tmp_path, {}, *COMMON, environment=environment, isolate="test").finish()
+        assert run.outcomes() == {"test_f": "failed"}, run.output
+
+
 def test_coverage_itself_measures_workers(tmp_path):
     write(tmp_path, COVERED)
     measured = [sys.executable, "-m", "coverage", "run", "--branch", "-m", "pytest"]
