@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
@@ -19,6 +20,7 @@ use testbox_model::{InitMessage, SetupStep, SupervisorMessage};
 
 use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure};
+use crate::launcher::{MAIN_FD, die_with};
 use crate::payload;
 use crate::payload::Payload;
 use crate::sys::{self, Fork};
@@ -52,7 +54,8 @@ impl Init {
     fn prepare(&self) -> Result<Prepared, StepFailure> {
         let describe = || "prepare the init".to_owned();
         // From here on the init must not outlive main, also where no cgroup would end it.
-        self.tie_to_main().at(SetupStep::Fork, describe)?;
+        let main = ManuallyDrop::new(sys::adopt(MAIN_FD).at(SetupStep::Fork, describe)?);
+        die_with(main.as_fd()).at(SetupStep::Fork, describe)?;
         nix::sys::prctl::set_dumpable(false).at(SetupStep::Fork, describe)?;
         let _ = nix::sys::prctl::set_name(c"testbox-init");
         let (master, slave) = self.payload.terminal()?.unzip();
@@ -84,19 +87,6 @@ impl Init {
 
     fn own_channel(&self) -> io::Result<Channel> {
         Ok(Channel::from_fd(sys::adopt(self.channel)?))
-    }
-
-    /// Dies with main; an error if main is dead already.
-    fn tie_to_main(&self) -> io::Result<()> {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // Borrowed: the channel is adopted for good by whoever lives on.
-        let channel = std::mem::ManuallyDrop::new(sys::adopt(self.channel)?);
-        let mut fds = [PollFd::new(&*channel, PollFlags::IN)];
-        rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-        match fds[0].revents().contains(PollFlags::HUP) {
-            true => Err(io::Error::other("testbox is gone")),
-            false => Ok(()),
-        }
     }
 }
 

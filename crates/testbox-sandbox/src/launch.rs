@@ -111,8 +111,14 @@ impl Launcher {
         let (outer, mut inner) = pipes(wiring)?;
         let (plugin, theirs_of_plugin) = plugin_sockets()?;
         inner.plugin = Some(theirs_of_plugin);
+        let main = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+            .map_err(|errno| prepare("open a pidfd of testbox", errno.into()))?;
         match sys::fork().map_err(|source| prepare("fork the launcher", source))? {
-            Fork::Child => launcher::run(Orders { channel: theirs, stdio: inner }, bundle),
+            Fork::Child => {
+                // Main's ends: with a copy here, main's death would close none of them.
+                drop((ours, outer, plugin));
+                launcher::run(Orders { main, channel: theirs, stdio: inner }, bundle)
+            }
             Fork::Parent(pid) => {
                 let child = Child(Some(pid));
                 let namespaces = Namespaces::start(wiring.net)?;

@@ -1,11 +1,12 @@
 //! The launcher: a short-lived child of main that builds the box from the inside, one step after the other.
 
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use serde::{Deserialize, Serialize};
 use testbox_bundle::{Bundle, BundleError, Outline};
@@ -22,9 +23,13 @@ use crate::{container, identity, sys};
 const CHANNEL_FD: i32 = 3;
 /// Number of the plugin's socket in launcher, init and payload.
 pub(crate) const PLUGIN_FD: i32 = 4;
+/// Number of main's pidfd in launcher and init.
+pub(crate) const MAIN_FD: i32 = 5;
 
 /// What the launcher is born with.
 pub(crate) struct Orders {
+    /// A pidfd.
+    pub(crate) main: OwnedFd,
     pub(crate) channel: Channel,
     pub(crate) stdio: Stdio,
 }
@@ -75,7 +80,7 @@ pub(crate) fn run(orders: Orders, bundle: impl FnOnce() -> Result<Bundle, Bundle
 }
 
 fn serve(mut orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError>) -> Result<(), StepFailure> {
-    die_with_parent()?;
+    tie_to(orders.main.as_fd())?;
     let describe = || "speak with testbox".to_owned();
     let bundle = match bundle() {
         Ok(bundle) => bundle,
@@ -100,6 +105,7 @@ fn serve(mut orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError
 
 /// The launcher with its descriptors laid out: stdio, the status socket, and nothing else.
 struct Settled<'a> {
+    main: ManuallyDrop<OwnedFd>,
     bundle: &'a Bundle,
     box_id: &'a str,
     nproc_limit: Option<u64>,
@@ -119,24 +125,25 @@ fn settle<'a>(orders: Orders, bundle: &'a Bundle, go: &'a Go, groups: &[OwnedFd]
     rustix::process::chdir("/").at(SetupStep::Fork, || "leave the caller's folder".to_owned())?;
     lay_out_descriptors(&orders).at(SetupStep::Fork, || "lay out the descriptors".to_owned())?;
     let channel = Channel::from_fd(sys::adopt(CHANNEL_FD).at(SetupStep::Fork, || "keep the status socket".to_owned())?);
-    let Orders { channel: before, stdio } = orders;
-    std::mem::forget((before, stdio));
+    let main = ManuallyDrop::new(sys::adopt(MAIN_FD).at(SetupStep::Fork, || "keep main's pidfd".to_owned())?);
+    std::mem::forget(orders);
     let Go { box_id, nproc_limit, namespaces, .. } = go;
-    Ok(Settled { bundle, box_id, nproc_limit: *nproc_limit, channel, namespaces })
+    Ok(Settled { main, bundle, box_id, nproc_limit: *nproc_limit, channel, namespaces })
 }
 
 fn lay_out_descriptors(orders: &Orders) -> std::io::Result<()> {
     let null = fs_err::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let null_fd = null.file().as_fd();
     let stdout = orders.stdio.stdout.as_ref().map_or(null_fd, AsFd::as_fd);
-    let mut sources = vec![
+    let sources = [
         orders.stdio.stdin.as_ref().map_or(null_fd, AsFd::as_fd),
         stdout,
         orders.stdio.stderr.as_ref().map_or(stdout, AsFd::as_fd),
         orders.channel.as_fd(),
+        orders.stdio.plugin.as_ref().map_or(null_fd, AsFd::as_fd),
+        orders.main.as_fd(),
     ];
-    sources.extend(orders.stdio.plugin.as_ref().map(AsFd::as_fd));
-    let high: Vec<_> = sources.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, PLUGIN_FD + 1)).collect();
+    let high: Vec<_> = sources.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, MAIN_FD + 1)).collect();
     let first_free = high.len() as i32;
     for (number, fd) in (0..).zip(high) {
         sys::dup_to(fd?, number)?;
@@ -146,9 +153,18 @@ fn lay_out_descriptors(orders: &Orders) -> std::io::Result<()> {
     sys::cloexec_from(CHANNEL_FD)
 }
 
-fn die_with_parent() -> Result<(), StepFailure> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
-        .at(SetupStep::Fork, || "tie the launcher's life to testbox".to_owned())
+fn tie_to(main: BorrowedFd<'_>) -> Result<(), StepFailure> {
+    die_with(main).at(SetupStep::Fork, || "tie the launcher's life to testbox".to_owned())
+}
+
+/// From now on this process dies with main; an error if main is dead already, which nobody would ever say.
+pub(crate) fn die_with(main: BorrowedFd<'_>) -> std::io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match poll(&mut [PollFd::new(&main, PollFlags::IN)], Some(&now))? {
+        0 => Ok(()),
+        _ => Err(std::io::Error::other("testbox is gone")),
+    }
 }
 
 /// From a joined process to a standing box.
@@ -160,7 +176,7 @@ fn build(settled: &Settled<'_>) -> Result<(), StepFailure> {
     let early = as_root.then(|| Clones::take(bundle, entrance.user())).transpose()?;
     entrance.enter(&bundle.identity)?;
     // A change of user forgets it.
-    die_with_parent()?;
+    tie_to(settled.main.as_fd())?;
     own_mounts(bundle)?;
     let clones = early.map_or_else(|| Clones::take(bundle, entrance.user()), Ok)?;
     finish(settled, clones)
