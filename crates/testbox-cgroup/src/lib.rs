@@ -15,6 +15,7 @@ mod counting;
 mod create;
 mod delegation;
 mod demand;
+mod enclosing;
 mod error;
 mod events;
 #[cfg(test)]
@@ -41,6 +42,7 @@ mod walls;
 pub use box_id::BoxId;
 pub use counters::{Counters, Usage};
 pub use demand::{Demand, IoDemand};
+pub use enclosing::Enclosing;
 pub use error::CgroupError;
 pub use events::MemoryAlarm;
 pub use found::{Found, FoundBox, find_boxes};

@@ -17,7 +17,7 @@ pub struct Machine {
     pub swap_total_bytes: u64,
     /// CPUs that are online.
     pub cpus: u32,
-    /// CPUs that testbox, and what it starts, may run on (`taskset`, a container's cpuset); at most those online.
+    /// CPUs that testbox, and what it starts, may keep busy (`taskset`, a container's cpuset or quota); at most those online.
     pub usable_cpus: u32,
     /// Open files that a process may have: the hard limit of testbox itself.
     pub nofile_max: u64,
@@ -42,21 +42,22 @@ impl Machine {
 impl Machine {
     /// Reads `proc` and `sys` below `root` (`/` outside tests).
     ///
-    /// `enclosing_limit_bytes` is the tightest memory limit of the cgroups that testbox runs in, if there is one: in a
-    /// container it is the machine that counts.
+    /// `memory_bytes` and `cpus` are the tightest limits of the cgroups that testbox runs in, where there are any: in a
+    /// container they are the machine that counts.
     ///
     /// # Errors
     /// [`ConfigError::Read`] where a file cannot be read, [`ConfigError::Machine`] where it lacks what is expected.
-    pub fn read(root: &Path, enclosing_limit_bytes: Option<u64>) -> Result<Self, ConfigError> {
+    pub fn read(root: &Path, memory_bytes: Option<u64>, cpus: Option<f64>) -> Result<Self, ConfigError> {
         let meminfo = Report::read(root, "proc/meminfo")?;
-        let bound = |bytes: u64| bytes.min(enclosing_limit_bytes.unwrap_or(u64::MAX));
-        let total = bound(meminfo.kib("MemTotal:")?);
+        let total = meminfo.kib("MemTotal:")?.min(memory_bytes.unwrap_or(u64::MAX));
+        let allowed = Report::read(root, "proc/self/status")?.allowed_cpus()?;
         Ok(Self {
             memory_total_bytes: total,
             memory_available_bytes: meminfo.kib("MemAvailable:")?.min(total),
             swap_total_bytes: meminfo.kib("SwapTotal:")?,
             cpus: Report::read(root, "sys/devices/system/cpu/online")?.online()?,
-            usable_cpus: Report::read(root, "proc/self/status")?.allowed_cpus()?,
+            // A part of a CPU is enough for one worker.
+            usable_cpus: cpus.map_or(allowed, |cpus| allowed.min(cpus as u32).max(1)),
             nofile_max: Report::read(root, "proc/self/limits")?.hard_nofile()?,
             pids_max: Report::read(root, "proc/sys/kernel/pid_max")?.number()?,
         })
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn reads_what_the_kernel_says() {
-        let machine = Machine::read(tree(MEMINFO).path(), None).unwrap();
+        let machine = Machine::read(tree(MEMINFO).path(), None, None).unwrap();
         let expected = Machine {
             memory_total_bytes: 8 << 30,
             memory_available_bytes: 6 << 30,
@@ -158,20 +159,24 @@ mod tests {
 
     #[test]
     fn an_enclosing_cgroup_is_the_machine_that_counts() {
-        let machine = Machine::read(tree(MEMINFO).path(), Some(4 << 30)).unwrap();
+        let machine = Machine::read(tree(MEMINFO).path(), Some(4 << 30), Some(2.5)).unwrap();
         assert_eq!((machine.memory_total_bytes, machine.memory_available_bytes), (4 << 30, 4 << 30));
+        assert_eq!((machine.usable_cpus, machine.cpus), (2, 5));
+        for (cpus, usable) in [(0.2, 1), (3.0, 3), (64.0, 3)] {
+            assert_eq!(Machine::read(tree(MEMINFO).path(), None, Some(cpus)).unwrap().usable_cpus, usable, "{cpus}");
+        }
     }
 
     #[test]
     fn a_missing_line_is_named_with_its_file() {
         let root = tree("MemTotal: 1 kB\n");
-        let error = Machine::read(root.path(), None).unwrap_err().to_string();
+        let error = Machine::read(root.path(), None, None).unwrap_err().to_string();
         assert!(error.contains("proc/meminfo") && error.contains("MemAvailable:"), "{error}");
     }
 
     #[test]
     fn reads_this_machine() {
-        let machine = Machine::read(Path::new("/"), None).unwrap();
+        let machine = Machine::read(Path::new("/"), None, None).unwrap();
         assert!(
             machine.usable_cpus >= 1
                 && machine.usable_cpus <= machine.cpus

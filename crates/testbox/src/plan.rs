@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use testbox_cgroup::Host;
 use testbox_config::{INSIDE_VARIABLE, Layer, Machine, Request};
 use testbox_model::{Fault, RunPlan};
 
@@ -20,10 +21,17 @@ pub(crate) fn resolve(command: &[OsString], flags: Layer) -> Result<RunPlan, Box
         flags,
         cwd,
         environment: std::env::vars_os().collect(),
-        machine: Machine::read(Path::new("/"), None).or_fault()?,
+        machine: machine()?,
         home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
     };
     testbox_config::resolve(&request).or_fault()
+}
+
+/// What this machine has, as far as the groups around testbox let it through.
+pub(crate) fn machine() -> Result<Machine, Box<Fault>> {
+    let root = Path::new("/");
+    let enclosing = Host::detect(root).or_fault()?.enclosing();
+    Machine::read(root, enclosing.memory_bytes, enclosing.cpus).or_fault()
 }
 
 #[derive(Debug, thiserror::Error)]

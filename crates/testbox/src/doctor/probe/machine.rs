@@ -1,17 +1,14 @@
 //! The memory of the machine, and what a default run would take of it.
 
-use std::path::Path;
-
-use testbox_config::{Layer, Machine};
+use testbox_config::Layer;
 use testbox_model::{Bytes, Fault};
 
 use super::super::finding::{Finding, State};
-use crate::fault::OrFault;
 use crate::plan;
 
 /// Memory in all and available, and the limit of a default run in this folder.
 pub(super) fn probe() -> Vec<Finding> {
-    let machine = match Machine::read(Path::new("/"), None).or_fault() {
+    let machine = match plan::machine() {
         Ok(machine) => machine,
         Err(fault) => return vec![Finding::failed("machine", State::Missing, &fault)],
     };
