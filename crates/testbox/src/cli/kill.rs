@@ -9,7 +9,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  testbox kill 14646\n  testbox kill --all-mine --force")]
 pub(crate) struct KillArgs {
-    /// The boxes as `testbox ps` names them; a beginning that only one has is enough
+    /// The boxes as `testbox ps` names them; the first four characters or more are enough where only one has them
     #[arg(value_name = "ID", required_unless_present = "all_mine", conflicts_with = "all_mine")]
     pub(crate) ids: Vec<String>,
 

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  testbox logs --follow 14646\n  testbox logs --last")]
 pub(crate) struct LogsArgs {
-    /// A box as `testbox ps` names it; a beginning that only one has is enough
+    /// A box as `testbox ps` names it; the first four characters or more are enough where only one has them
     #[arg(value_name = "ID", required_unless_present = "last", conflicts_with = "last")]
     pub(crate) id: Option<String>,
 
