@@ -99,7 +99,8 @@ fn socket(root: &Path, uid: u32, runtime_dir: Option<&Path>) -> Result<PathBuf, 
 fn start(socket: &Path, id: &BoxId, uid: u32, command: &str) -> io::Result<()> {
     let unit = format!("{id}{SUFFIX}");
     let mut bus = Bus::connect(socket, PATIENCE)?;
-    bus.subscribe(JOB_ENDED)?;
+    // Only its own: many boxes that start at once would otherwise all be told of all of them.
+    bus.subscribe(&format!("{JOB_ENDED},arg2='{unit}'"))?;
     let title = title(command);
     let auxiliary: Vec<(&str, Vec<Property<'_>>)> = Vec::new();
     let call = bus.call(START, &(unit.as_str(), "fail", properties(uid, &title), auxiliary))?;
