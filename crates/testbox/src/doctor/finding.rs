@@ -66,6 +66,7 @@ impl Finding {
         let mut finding = Self::new(subject, state, fault.message.clone());
         finding.because.clone_from(&fault.causes);
         finding.fix.clone_from(&fault.hint);
+        finding.commands = fault.hint.as_deref().map(commands_in).unwrap_or_default();
         finding
     }
 
@@ -96,5 +97,24 @@ impl Finding {
 
     fn new(subject: &'static str, state: State, text: impl Into<String>) -> Self {
         Self { subject, state, text: text.into(), because: Vec::new(), fix: None, commands: Vec::new() }
+    }
+}
+
+/// The commands of root that a fix quotes: "`sudo COMMAND`" and "as root, `COMMAND`".
+fn commands_in(fix: &str) -> Vec<String> {
+    let quoted = |marker| fix.split(marker).skip(1).filter_map(|rest| rest.split_once('`'));
+    quoted("`sudo ").chain(quoted("as root, `")).map(|(command, _)| command.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_root_are_read_from_the_fix() {
+        let fix = "let one run with `sudo loginctl enable-linger 7`, or accept it with `--allow-degraded memory`";
+        assert_eq!(commands_in(fix), ["loginctl enable-linger 7"]);
+        assert_eq!(commands_in("pass it on: as root, `a > b && c`, which ends what runs"), ["a > b && c"]);
+        assert!(commands_in("run testbox as root (with `sudo`), or with `--allow-degraded io`").is_empty());
     }
 }
