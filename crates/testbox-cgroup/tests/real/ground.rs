@@ -7,24 +7,24 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use testbox_cgroup::{BoxGroup, BoxId, Demand, Host, Slot};
+use testbox_cgroup::{BoxGroup, BoxId, Demand, Host, IoDemand, Slot};
 
 /// The plain demand of most tests.
 pub(crate) fn demand() -> Demand {
     Demand { memory_bytes: 64 << 20, pids: 64, ..Demand::default() }
 }
 
-/// Why no box can be made on v1, found out by making one.
-pub(crate) fn lack_of_v1_memory() -> Option<String> {
-    let host = host();
-    match host.hierarchy_of("memory") {
-        None => return Some("no memory controller is mounted".to_owned()),
-        Some(memory) if memory.unified => return Some("the memory controller is on cgroup v2".to_owned()),
-        Some(_) => {}
-    }
+/// Why no box can be made, found out by making one.
+pub(crate) fn lack_of_groups() -> Option<String> {
     let owner = Owner::new();
-    let probe = BoxGroup::create(&host, &owner.id(), &demand());
+    let probe = BoxGroup::create(&host(), &owner.id(), &demand());
     probe.and_then(|group| group.remove(soon())).err().map(|error| error.to_string())
+}
+
+/// Why no box can be made on v1.
+pub(crate) fn lack_of_v1_memory() -> Option<String> {
+    let is_v2 = host().hierarchy_of("memory").is_some_and(|memory| memory.unified);
+    if is_v2 { Some("the memory controller is on cgroup v2".to_owned()) } else { lack_of_groups() }
 }
 
 /// Why no group can be made in the unified hierarchy, found out by making one.
@@ -36,12 +36,18 @@ pub(crate) fn lack_of_unified() -> Option<String> {
     }
 }
 
-/// Why no transfer rate can be limited on v1.
+/// Why no transfer rate can be limited, found out by limiting one.
 pub(crate) fn lack_of_disk() -> Option<String> {
-    let has_blkio = host().hierarchy_of("blkio").is_some_and(|blkio| !blkio.unified);
-    let lack = if !has_blkio { Some("no blkio controller is mounted") } else { None };
-    let lack = lack.or_else(|| if any_disk().is_none() { Some("there is no block device") } else { None });
-    lack.map(str::to_owned).or_else(lack_of_v1_memory)
+    let Some(disk) = any_disk() else { return Some("there is no block device".to_owned()) };
+    let io = IoDemand { devices: vec![disk], read_bps: Some(1 << 20), write_bps: None };
+    let owner = Owner::new();
+    let probe = BoxGroup::create(&host(), &owner.id(), &Demand { io: Some(io), ..demand() });
+    probe.and_then(|group| group.remove(soon())).err().map(|error| error.to_string())
+}
+
+/// `v1` or `v2`, whichever has the controller.
+pub(crate) fn by(v1: &'static str, v2: &'static str) -> &'static str {
+    if host().hierarchy_of("memory").is_some_and(|memory| memory.unified) { v2 } else { v1 }
 }
 
 /// (major, minor) of some whole disk.

@@ -1,7 +1,7 @@
 //! The crate on the running kernel: limits that bite, kills that end everything, nothing left.
 //!
-//! Most need cgroup v1 hierarchies in which groups can be made (`cgroup1-memory`). Elsewhere a test is counted as ignored,
-//! with the reason; it fails if `TESTBOX_TEST_MUST` names what it needs.
+//! Most need groups that can be made, of cgroup v1 or v2 (`groups`). Elsewhere a test is counted as ignored, with the
+//! reason; it fails if `TESTBOX_TEST_MUST` names what it needs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -14,14 +14,14 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
+    let groups = Requirement::probe("groups", ground::lack_of_groups);
     let v1 = Requirement::probe("cgroup1-memory", ground::lack_of_v1_memory);
     let unified = Requirement::probe("cgroup2", ground::lack_of_unified);
-    let disk = Requirement::probe("cgroup1-blkio", ground::lack_of_disk);
-    let on_v1: [(&str, fn()); 17] = [
+    let disk = Requirement::probe("disk", ground::lack_of_disk);
+    let anywhere: [(&str, fn()); 16] = [
         ("limits_are_in_force_for_who_joined", limits::limits_are_in_force_for_who_joined),
         ("an_oom_is_counted_and_told", limits::an_oom_is_counted_and_told),
         ("enough_memory_is_no_oom", limits::enough_memory_is_no_oom),
-        ("a_threshold_tells_before_the_limit", limits::a_threshold_tells_before_the_limit),
         ("refused_forks_are_counted_and_kills_do_not_add", limits::refused_forks_are_counted_and_kills_do_not_add),
         ("a_cpu_limit_throttles", limits::a_cpu_limit_throttles),
         ("a_second_box_of_the_same_name_is_refused", limits::a_second_box_of_the_same_name_is_refused),
@@ -42,7 +42,8 @@ fn main() -> std::process::ExitCode {
         ("gc_ends_boxes_of_dead_owners_only", ending::gc_ends_boxes_of_dead_owners_only),
         ("a_box_costs_little", ending::a_box_costs_little),
     ];
-    let mut trials: Vec<Trial> = on_v1.into_iter().map(|(name, test)| v1.trial(name, test)).collect();
+    let mut trials: Vec<Trial> = anywhere.into_iter().map(|(name, test)| groups.trial(name, test)).collect();
+    trials.push(v1.trial("a_threshold_tells_before_the_limit", limits::a_threshold_tells_before_the_limit));
     trials.push(
         unified.trial("the_unified_hierarchy_kills_fork_chains", ending::the_unified_hierarchy_kills_fork_chains),
     );

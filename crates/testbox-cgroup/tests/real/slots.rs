@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use testbox_cgroup::{SlotDemand, Slots};
+use testbox_cgroup::{Demand, SlotDemand, Slots};
 
 use crate::ending::{FORK_CHAIN, memory_groups, wait_for_groups};
 use crate::ground::{TestBox, demand, pause, soon};
 
 const MIB: u64 = 1 << 20;
+
+fn with_workers() -> Demand {
+    Demand { workers: true, ..demand() }
+}
 
 fn slots(test_box: &TestBox) -> Slots {
     Slots::below(&test_box.group, demand().memory_bytes, 0, demand().pids).unwrap()
@@ -17,9 +21,10 @@ fn slots(test_box: &TestBox) -> Slots {
 pub(crate) fn ten_thousand_uses_of_slots_leave_no_group_in_the_kernel() {
     let before = memory_groups();
     {
-        let test_box = TestBox::new(&demand());
+        let test_box = TestBox::new(&with_workers());
         let mut slots = slots(&test_box);
-        let folder = tempfile::tempdir().unwrap();
+        // On a disk: the pages of a tmpfs could not be taken back.
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
         for number in 0..10_000u64 {
             let memory_bytes = Some((16 + number % 3) * MIB);
             let slot = slots.take(SlotDemand { memory_bytes, pids: Some(8) }).unwrap();
@@ -39,7 +44,7 @@ pub(crate) fn ten_thousand_uses_of_slots_leave_no_group_in_the_kernel() {
 }
 
 pub(crate) fn a_fork_chain_in_a_slot_dies_and_the_slot_is_used_again() {
-    let test_box = TestBox::new(&demand());
+    let test_box = TestBox::new(&with_workers());
     let mut slots = slots(&test_box);
     let mut spared = test_box.command("/bin/sleep").arg("60").spawn().unwrap();
     for round in 0..10 {
@@ -60,7 +65,7 @@ pub(crate) fn a_fork_chain_in_a_slot_dies_and_the_slot_is_used_again() {
 }
 
 pub(crate) fn a_box_with_busy_slots_is_killed_and_removed() {
-    let test_box = TestBox::new(&demand());
+    let test_box = TestBox::new(&with_workers());
     let mut slots = slots(&test_box);
     let mut children: Vec<_> = (0..3)
         .map(|_| {
@@ -79,7 +84,7 @@ pub(crate) fn a_box_with_busy_slots_is_killed_and_removed() {
 }
 
 pub(crate) fn the_peak_of_a_slot_is_that_of_one_use() {
-    let test_box = TestBox::new(&demand());
+    let test_box = TestBox::new(&with_workers());
     let mut slots = slots(&test_box);
     let mut peak = |program: &str| {
         let slot = slots.take(SlotDemand { memory_bytes: Some(48 * MIB), pids: Some(8) }).unwrap();

@@ -1,7 +1,7 @@
 //! What the tests stand on: a box that is only a cgroup, and the supervision of a shell in it.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -73,9 +73,11 @@ impl TestBox {
 
     /// A shell that joins the groups before it runs the script.
     fn start(&self, script: &str) -> Child {
-        let join = "for group; do echo 0 > \"$group/cgroup.procs\"; done; set --; eval \"$SCRIPT\"";
+        let join = "for members; do echo 0 > \"$members\" || exit 97; done; set --; eval \"$SCRIPT\"";
+        let members = self.group.attach_fds().unwrap();
+        let path = |fd: &OwnedFd| fs_err::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
         let mut command = command("sh");
-        command.args(["-c", join, "init"]).args(self.group.paths()).env("SCRIPT", script);
+        command.args(["-c", join, "init"]).args(members.iter().map(path)).env("SCRIPT", script);
         command.spawn().unwrap()
     }
 }

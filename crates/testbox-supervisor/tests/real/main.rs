@@ -1,7 +1,7 @@
 //! The supervisor on a real memory and pids cgroup: what the kernel did is what the evidence says.
 //!
-//! Needs cgroup v1 hierarchies in which groups can be made. Elsewhere each test is counted as ignored, with the reason,
-//! unless `TESTBOX_TEST_MUST` names `cgroup1-memory`.
+//! Needs groups that can be made, of cgroup v1 or v2. Elsewhere each test is counted as ignored, with the reason, unless
+//! `TESTBOX_TEST_MUST` names `groups`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -12,7 +12,7 @@ mod workers;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-const REQUIREMENT: &str = "cgroup1-memory";
+const REQUIREMENT: &str = "groups";
 
 fn main() -> std::process::ExitCode {
     let lack = ground::lack();

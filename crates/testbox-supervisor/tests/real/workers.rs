@@ -27,7 +27,9 @@ pub(crate) fn a_worker_runs_its_batch_in_its_slot() {
         let settings = plugin.hello();
         assert_eq!(settings["grouped"], true);
         let given = plugin.want(0, Some(100 * MIB), None);
-        assert_eq!((given.join.len(), given.order["memory"].as_u64()), (3, Some(100 * MIB)));
+        // One for each hierarchy.
+        assert!([1, 3].contains(&given.join.len()), "{}", given.order);
+        assert_eq!(given.order["memory"].as_u64(), Some(100 * MIB));
         let names: Vec<&str> = given.gauges.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["peak", "stat", "usage", "cpu", "pids"]);
         let mut child = plugin.start(0, &given, "true");
@@ -204,7 +206,8 @@ pub(crate) fn what_a_worker_leaves_behind_is_named_and_ended() {
     let (_, _, (first, second)) = played(&plan(512 * MIB, 64), |plugin| {
         plugin.hello();
         let given = plugin.want(0, None, None);
-        let mut child = plugin.start(0, &given, "setsid sleep 1000 & exit 0");
+        let mut child =
+            plugin.start(0, &given, "setsid sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; exit 0");
         let first = plugin.reap(0, &mut child, true);
         let again = plugin.want(0, None, None);
         let mut child = plugin.start(0, &again, "exit 3");
