@@ -1,7 +1,7 @@
 //! The host before and after: cgroups, processes and mounts that carry testbox's name.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What carries testbox's name on this host at one moment.
@@ -30,6 +30,12 @@ pub fn leftovers() -> Vec<String> {
     found.extend(processes());
     found.extend(mounts());
     found
+}
+
+/// Where root makes groups: the root of this controller's hierarchy of cgroup v1, else that of cgroup v2.
+pub fn root_group(controller: &str) -> PathBuf {
+    let v1 = Path::new("/sys/fs/cgroup").join(controller);
+    if v1.is_dir() { v1 } else { PathBuf::from("/sys/fs/cgroup") }
 }
 
 /// Looks again every 10 ms until it holds or the time is over; whether it holds.

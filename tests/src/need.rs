@@ -4,19 +4,23 @@ use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 
-use crate::project::{Project, testbox};
+use crate::project::{Finished, Project};
 
 /// Something that a test needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Need {
-    /// A box that runs `/bin/true` with every default wall enforced.
+    /// A box that runs `/bin/true` with every default wall enforced, those of `TESTBOX_TEST_DEGRADED` apart.
     Box,
+    /// A box of the caller with every default wall enforced.
+    Enforced,
     /// The caller is root.
     Root,
     /// cgroup v1 memory and pids limits.
     Cgroup1,
     /// An ordinary user can build a box with `--allow-degraded`.
     User,
+    /// As `User`, and nobody gives this user cgroups.
+    Degraded,
     /// systemd runs, and the limits of cgroup v2 are its to give.
     Systemd,
     /// The caller is an ordinary user whose systemd makes scopes.
@@ -31,6 +35,8 @@ pub enum Need {
     Bwrap,
     /// The twin projects were fetched (`TESTBOX_TEST_TWINS`).
     Twins,
+    /// A place of the guest that is known by name (`TESTBOX_TEST_PLACE`).
+    Place,
 }
 
 static MISSING: LazyLock<Mutex<HashMap<Need, Option<String>>>> = LazyLock::new(Mutex::default);
@@ -40,9 +46,11 @@ impl Need {
     pub fn name(self) -> &'static str {
         match self {
             Self::Box => "box",
+            Self::Enforced => "enforced",
             Self::Root => "root",
             Self::Cgroup1 => "cgroup1",
             Self::User => "user",
+            Self::Degraded => "degraded",
             Self::Systemd => "systemd",
             Self::UserSystemd => "user-systemd",
             Self::Python3 => "python3",
@@ -50,6 +58,7 @@ impl Need {
             Self::Runc => "runc",
             Self::Bwrap => "bwrap",
             Self::Twins => "twins",
+            Self::Place => "place",
         }
     }
 
@@ -73,13 +82,15 @@ impl Need {
 
     fn probe(self) -> Option<String> {
         match self {
-            Self::Box => boxed(testbox()),
+            Self::Box => boxed(),
+            Self::Enforced => enforced(),
             Self::Root => (!nix::unistd::geteuid().is_root()).then(|| "not root".to_owned()),
             Self::Cgroup1 => {
                 let group = std::path::Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes");
                 (!group.exists()).then(|| format!("{} does not exist", group.display()))
             }
-            Self::User => ordinary_user(),
+            Self::User => ordinary_user().err(),
+            Self::Degraded => degraded(),
             Self::Systemd => systemd(),
             Self::UserSystemd => systemd().or_else(user_systemd),
             Self::Python3 => runs("python3", &["-c", "pass"]),
@@ -87,24 +98,44 @@ impl Need {
             Self::Runc => runs("runc", &["--version"]),
             Self::Bwrap => runs("bwrap", &["--version"]),
             Self::Twins => path_in("TESTBOX_TEST_TWINS").or_else(only_for_root),
+            Self::Place => std::env::var_os("TESTBOX_TEST_PLACE")
+                .is_none()
+                .then(|| "only `cargo xtask test --part guest` sets TESTBOX_TEST_PLACE".to_owned()),
         }
     }
 }
 
-fn boxed(mut command: Command) -> Option<String> {
-    let project = Project::new();
-    let output = command.current_dir(project.path()).args(["run", "-q", "--", "/bin/true"]).output();
-    match output {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("it failed").to_owned()),
-        Err(error) => Some(error.to_string()),
+fn boxed() -> Option<String> {
+    first_complaint(&Project::new().run(&["-q", "--", "/bin/true"]))
+}
+
+fn enforced() -> Option<String> {
+    let weaker = std::env::var("TESTBOX_TEST_DEGRADED").ok();
+    weaker.map(|walls| format!("TESTBOX_TEST_DEGRADED={walls}")).or_else(boxed)
+}
+
+/// What an ordinary user's box says of its memory wall.
+fn ordinary_user() -> Result<serde_json::Value, String> {
+    let project = Project::unprivileged();
+    let finished = project.run(&["--allow-degraded", "memory,pids,cpu,io", "-q", "--", "/bin/true"]);
+    if let Some(complaint) = first_complaint(&finished) {
+        return Err(complaint);
+    }
+    let report = project.report();
+    let memory = report["walls"].as_array().into_iter().flatten().find(|wall| wall["wall"] == "memory");
+    Ok(memory.cloned().unwrap_or_default())
+}
+
+fn degraded() -> Option<String> {
+    match ordinary_user() {
+        Ok(memory) if memory["state"] == "degraded" => None,
+        Ok(memory) => Some(format!("memory is {} by {}", memory["state"], memory["by"])),
+        Err(complaint) => Some(complaint),
     }
 }
 
-fn ordinary_user() -> Option<String> {
-    let project = Project::unprivileged();
-    let output = project.run(&["--allow-degraded", "memory,pids,cpu,io", "-q", "--", "/bin/true"]);
-    (output.code != 0).then(|| output.stderr.lines().next().unwrap_or("it failed").to_owned())
+fn first_complaint(finished: &Finished) -> Option<String> {
+    (finished.code != 0).then(|| finished.stderr.lines().next().unwrap_or("it failed").to_owned())
 }
 
 fn systemd() -> Option<String> {

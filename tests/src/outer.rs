@@ -47,7 +47,7 @@ impl Outer {
             let uid = ORDINARY_UID.to_string();
             command.args(["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups"]);
         }
-        command.arg(testbox_bin()).arg("run").args(arguments);
+        command.arg(testbox_bin()).args(project.run_words()).args(arguments);
         command.env("HOME", "/nonexistent").current_dir(project.path());
         command
     }

@@ -34,6 +34,7 @@ pub struct Project {
     dir: TempDir,
     root: PathBuf,
     as_user: bool,
+    strict: bool,
 }
 
 /// What a finished testbox said.
@@ -83,7 +84,13 @@ impl Project {
     /// An empty project of the caller.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("project-").tempdir().expect("a temporary folder");
-        Self { root: dir.path().to_owned(), dir, as_user: false }
+        Self { root: dir.path().to_owned(), dir, as_user: false, strict: false }
+    }
+
+    /// An empty project of the caller in /var/tmp, which lies on a disk where /tmp need not.
+    pub fn on_a_disk() -> Self {
+        let dir = tempfile::Builder::new().prefix("project-").tempdir_in("/var/tmp").expect("a temporary folder");
+        Self { root: dir.path().to_owned(), dir, as_user: false, strict: false }
     }
 
     /// An empty project of the caller whose folder has this name.
@@ -113,6 +120,19 @@ impl Project {
         project
     }
 
+    /// The same project, whose runs do without no wall, not even those of `TESTBOX_TEST_DEGRADED`.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// The beginning of every run.
+    pub fn run_words(&self) -> Vec<String> {
+        let weaker = std::env::var("TESTBOX_TEST_DEGRADED").ok().filter(|_| !self.strict);
+        let weaker = weaker.map(|walls| format!("--allow-degraded={walls}"));
+        std::iter::once("run".to_owned()).chain(weaker).collect()
+    }
+
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.root
@@ -134,8 +154,8 @@ impl Project {
     /// `testbox run ARGUMENTS` in this project; not started yet.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = testbox();
-        command.current_dir(self.path()).env("HOME", self.path().parent().unwrap_or(Path::new("/"))).arg("run");
-        command.args(arguments);
+        command.current_dir(self.path()).env("HOME", self.path().parent().unwrap_or(Path::new("/")));
+        command.args(self.run_words()).args(arguments);
         if let Some(venv) = std::env::var_os("TESTBOX_TEST_VENV") {
             command.env("VIRTUAL_ENV", venv);
         }

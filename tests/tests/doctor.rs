@@ -10,26 +10,30 @@ use testbox_tests::{Finished, Need, Project, case, run, testbox, testbox_bin, un
 
 fn main() {
     run(vec![
-        case("a host that enforces every wall is found so, with exit code 0", &[Need::Box], everything_stands),
+        case("a host that enforces every wall is found so, with exit code 0", &[Need::Enforced], everything_stands),
         case(
             "an ordinary user without delegated cgroups learns what is missing and how to fix it",
             &[Need::Root, Need::Cgroup1, Need::User],
             missing_walls,
         ),
+        case("the flag that the conclusion names makes a run possible", &[Need::Degraded], named_flag),
+        case("the JSON says the same as the lines", &[Need::Enforced], json),
+        case("the project and the temporary folder are as before", &[Need::Enforced], nothing_written),
         case(
-            "the flag that the conclusion names makes a run possible",
-            &[Need::Root, Need::Cgroup1, Need::User],
-            named_flag,
+            "a project that no run would take is named, and the walls are probed all the same",
+            &[Need::Enforced],
+            home,
         ),
-        case("the JSON says the same as the lines", &[Need::Box], json),
-        case("the project and the temporary folder are as before", &[Need::Box], nothing_written),
-        case("a project that no run would take is named, and the walls are probed all the same", &[Need::Box], home),
-        case("a project whose settings are wrong is told with the line", &[Need::Box], wrong_settings),
+        case("a project whose settings are wrong is told with the line", &[Need::Enforced], wrong_settings),
         case("a project that cannot be shown is a missing wall", &[Need::Root, Need::User], mount_inside),
-        case("a temporary folder that cannot be written ends the doctor with 125", &[Need::Box], no_temporary_folder),
+        case(
+            "a temporary folder that cannot be written ends the doctor with 125",
+            &[Need::Enforced],
+            no_temporary_folder,
+        ),
         case(
             "a read-only cgroup hierarchy is a missing wall, and the others are probed all the same",
-            &[Need::Root, Need::Cgroup1, Need::Box],
+            &[Need::Root, Need::Cgroup1, Need::Enforced],
             read_only_hierarchy,
         ),
         case(
@@ -37,9 +41,15 @@ fn main() {
             &[Need::Root, Need::User],
             no_user_namespaces,
         ),
-        case("inside a box there is nothing to probe", &[Need::Box], nested),
-        case("the Python of the project and its pytest are named", &[Need::Box, Need::Pytest], python),
-        case("no colour is needed, and none is given to a file", &[Need::Box], no_colour),
+        case("inside a box there is nothing to probe", &[Need::Enforced], nested),
+        case("the Python of the project and its pytest are named", &[Need::Enforced, Need::Pytest], python),
+        case("no colour is needed, and none is given to a file", &[Need::Enforced], no_colour),
+        case("the words for this place are the reviewed ones", &[Need::Place], words_of_this_place),
+        case(
+            "the commands that it prints make the finding disappear",
+            &[Need::Root, Need::Systemd, Need::Place],
+            remedies,
+        ),
     ])
 }
 
@@ -98,7 +108,7 @@ fn missing_walls() {
 }
 
 fn named_flag() {
-    let project = Project::unprivileged();
+    let project = Project::unprivileged().strict();
     let finished = Finished::of(&mut as_user(&project)).expect_code(1);
     let (_, flag) = finished.stdout.rsplit_once("with `--allow-degraded ").expect("a flag");
     let walls = flag.split('`').next().expect("its value");
@@ -230,4 +240,65 @@ fn python() {
 fn no_colour() {
     let finished = Finished::of(doctor(&Project::new()).env("TERM", "xterm-256color"));
     assert!(!finished.stdout.contains('\x1b'), "{}", finished.stdout);
+}
+
+fn words_of_this_place() {
+    let place = std::env::var("TESTBOX_TEST_PLACE").expect("a place");
+    let reviewed = match place.as_str() {
+        "root" => include_str!("places/root.txt"),
+        "tester" => include_str!("places/tester.txt"),
+        "plain" => include_str!("places/plain.txt"),
+        "container" => include_str!("places/container.txt"),
+        other => panic!("nothing is reviewed for {other}"),
+    };
+    let project = Project::on_a_disk();
+    let said = Finished::of(&mut doctor(&project)).stdout.replace(&*project.path().to_string_lossy(), "PROJECT");
+    assert_eq!(neutral(&said), reviewed, "{said}");
+}
+
+/// Without the notes and the names of boxes, which differ from machine to machine.
+fn neutral(said: &str) -> String {
+    let (mut text, mut in_note) = (String::new(), false);
+    for line in said.lines() {
+        in_note = line.starts_with("note ") || in_note && line.starts_with(' ');
+        if !in_note {
+            let mut parts = line.split("/testbox-");
+            text += parts.next().unwrap_or_default();
+            for part in parts {
+                text += "/testbox-ID`";
+                text += part.split_once('`').map_or("", |(_, rest)| rest);
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// As users of the guest learn them, and as root runs them.
+fn remedies() {
+    for (user, subject) in [("plain", "memory"), ("plain", "pids"), ("tester", "io")] {
+        let project = Project::on_a_disk();
+        Finished::of(Command::new("chown").arg(user).arg(project.path())).expect_code(0);
+        let look = || {
+            let mut command = testbox_tests::starter("runuser");
+            command.args(["-u", user, "--"]).arg(testbox_bin()).args(["doctor", "--fix"]);
+            Finished::of(command.env("HOME", "/nonexistent").current_dir(project.path())).stdout
+        };
+        let stands = |said: &str| said.lines().any(|line| line.starts_with(&format!("ok      {subject} ")));
+        let before = look();
+        if stands(&before) {
+            assert_eq!(subject, "pids", "the command for memory brings pids as well, and nothing else: {before}");
+            continue;
+        }
+        let (_, commands) = before.split_once("\ncommands for root:\n").unwrap_or_else(|| panic!("{before}"));
+        for command in commands.lines() {
+            Finished::of(Command::new("sh").args(["-c", command])).expect_code(0);
+        }
+        let mut said = String::new();
+        let is_gone = testbox_tests::wait_until(std::time::Duration::from_secs(20), || {
+            said = look();
+            stands(&said)
+        });
+        assert!(is_gone, "{subject} of {user} after {commands}: {said}");
+    }
 }

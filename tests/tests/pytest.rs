@@ -116,7 +116,7 @@ import os, subprocess, sys
 def test_environment():
     assert 'TESTBOX_CHANNEL' not in os.environ
     assert 'PYTHONPATH' not in os.environ
-    assert not any('testbox' in entry for entry in sys.path)
+    assert '/etc/testbox/python' not in sys.path
 
 def test_children_do_not_inherit_the_socket():
     listed = subprocess.run(['/bin/ls', '/proc/self/fd'], capture_output=True, text=True, close_fds=False).stdout

@@ -375,7 +375,7 @@ fn own_binary() {
     let before = fs_err::read(&copy).expect("its bytes");
     let script = "for exe in /proc/[0-9]*/exe; do ( : >> $exe ) 2>/dev/null && echo opened $exe; done; true";
     let mut command = testbox_tests::starter(&copy.to_string_lossy());
-    command.current_dir(project.path()).args(["run", "--", "sh", "-c", script]);
+    command.current_dir(project.path()).args(project.run_words()).args(["--", "sh", "-c", script]);
     let finished = Finished::of(&mut command).expect_code(0);
     assert!(!finished.stdout.contains("opened"), "{}", finished.stdout);
     assert!(fs_err::read(&copy).expect("its bytes") == before);

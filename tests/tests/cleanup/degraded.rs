@@ -15,7 +15,7 @@ fn traced(program: &str) -> Traced {
 }
 
 pub(crate) fn p10_no_usable_cgroup_is_a_named_error() {
-    let traced = traced("print('ran')\n");
+    let traced = Traced::in_project(Project::unprivileged().strict(), "print('ran')\n");
     let finished = traced.run(&[]).expect_code(125).expect_stderr("memory").expect_stderr("hint: ");
     let finished = finished.expect_stderr("--allow-degraded");
     assert_eq!(finished.stdout, "");

@@ -1,12 +1,14 @@
 //! SIGKILL of testbox at any instant: nothing lives on (P2), reports are whole (P8), the terminal is intact (P17); and
 //! what a clean-up must never touch (P3).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use testbox_tests::{Finished, Project, groups_of, pause, processes_with, starter, testbox, testbox_bin, wait_until};
+use testbox_tests::{
+    Finished, Project, groups_of, pause, processes_with, root_group, starter, testbox, testbox_bin, wait_until,
+};
 
 use crate::endings::wait_for_line;
 use crate::times;
@@ -100,8 +102,8 @@ pub(crate) fn p8_a_killed_run_leaves_a_whole_report() {
 pub(crate) fn p17_a_terminal_is_intact_after_sigkill() {
     let project = Project::new();
     let mut driver = starter("/usr/bin/python3");
-    driver.args(["-c", include_str!("terminal.py")]).arg(testbox_bin()).current_dir(project.path());
-    let finished = Finished::of(&mut driver).expect_code(0);
+    driver.args(["-c", include_str!("terminal.py")]).arg(testbox_bin()).args(project.run_words());
+    let finished = Finished::of(driver.current_dir(project.path())).expect_code(0);
     assert_eq!(finished.stdout, "running\nraw\nintact\n", "{finished:?}");
 }
 
@@ -113,7 +115,7 @@ struct Planted {
 
 impl Planted {
     fn new(name: &str) -> Self {
-        let path = Path::new("/sys/fs/cgroup/pids").join(name);
+        let path = root_group("pids").join(name);
         fs_err::create_dir(&path).expect("a cgroup");
         let process = Command::new("sleep").arg("3600").spawn().expect("a process");
         fs_err::write(path.join("cgroup.procs"), process.id().to_string()).expect("a member");

@@ -33,8 +33,9 @@ macro_rules! cases {
 }
 
 const BOX: &[Need] = &[Need::Box, Need::Python3];
-const CGROUP1: &[Need] = &[Need::Box, Need::Python3, Need::Root, Need::Cgroup1];
-const USER: &[Need] = &[Need::User, Need::Python3];
+const ENFORCED: &[Need] = &[Need::Enforced, Need::Python3];
+const ROOT: &[Need] = &[Need::Enforced, Need::Python3, Need::Root];
+const DEGRADED: &[Need] = &[Need::Degraded, Need::Python3];
 
 fn main() {
     run(all())
@@ -42,10 +43,12 @@ fn main() {
 
 fn all() -> Vec<Case> {
     cases! {
-        BOX, read => endings::{
-            p1_nothing_is_left_after_a_normal_end,
+        ENFORCED, read => endings::{
             p1_nothing_is_left_after_the_memory_limit,
             p1_nothing_is_left_after_a_fork_bomb,
+        };
+        BOX, read => endings::{
+            p1_nothing_is_left_after_a_normal_end,
             p1_nothing_is_left_after_a_timeout,
             p1_nothing_is_left_after_an_interrupt,
             p1_nothing_is_left_of_a_box_that_could_not_start,
@@ -63,20 +66,22 @@ fn all() -> Vec<Case> {
             p8_a_killed_run_leaves_a_whole_report,
             p17_a_terminal_is_intact_after_sigkill,
         };
-        CGROUP1, read => kills::{ p3_gc_touches_only_the_boxes_of_dead_runs };
-        BOX, read => truth::{
+        ROOT, read => kills::{ p3_gc_touches_only_the_boxes_of_dead_runs };
+        ENFORCED, read => truth::{
             p11_what_was_set_up_is_read_back,
-            p12_exit_codes_alone_are_never_a_limit,
             p12_a_killed_child_is_not_hidden_by_exit_code_0,
-            p12_a_kill_by_the_command_itself_is_a_crash,
             p12_a_limit_that_holds_is_not_a_verdict,
         };
-        CGROUP1, read => truth::{
+        BOX, read => truth::{
+            p12_exit_codes_alone_are_never_a_limit,
+            p12_a_kill_by_the_command_itself_is_a_crash,
+        };
+        ROOT, read => truth::{
             p12_a_limit_around_testbox_is_not_called_the_boxs,
             p16_nothing_of_root_is_left_in_a_users_project,
             p16_nothing_of_root_is_left_in_a_users_writable_project,
         };
-        USER, read => degraded::{
+        DEGRADED, read => degraded::{
             p10_no_usable_cgroup_is_a_named_error,
             p10_degraded_walls_are_told_everywhere,
             degraded_memory_is_watched,
@@ -84,11 +89,9 @@ fn all() -> Vec<Case> {
             degraded_timeouts_end_everything,
             degraded_kills_of_testbox_leave_nothing,
         };
-        BOX, write => crowds::{
-            p6_sixty_four_boxes_at_once,
-            p14_the_host_stays_usable,
-        };
-        CGROUP1, write => crowds::{ p7_short_runs_leave_no_dead_groups };
+        BOX, write => crowds::{ p6_sixty_four_boxes_at_once };
+        ENFORCED, write => crowds::{ p14_the_host_stays_usable };
+        ROOT, write => crowds::{ p7_short_runs_leave_no_dead_groups };
     }
 }
 

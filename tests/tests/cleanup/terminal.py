@@ -16,7 +16,7 @@ if child == 0:
     os.close(master)
     for number in range(3):
         os.dup2(slave, number)
-    os.execv(sys.argv[1], [sys.argv[1], "run", "-q", "--tty", "--", "/bin/sh", "-c", "echo marker; sleep 60"])
+    os.execv(sys.argv[1], sys.argv[1:] + ["-q", "--tty", "--", "/bin/sh", "-c", "echo marker; sleep 60"])
 
 
 def until(holds, seconds):

@@ -16,7 +16,7 @@ pub(crate) fn r2_leaked_descriptors_do_not_reach_the_box() {
     command
         .args(["-c", leak])
         .arg(testbox_bin())
-        .arg("run")
+        .args(attack.project.run_words())
         .args(attack.arguments())
         .current_dir(attack.project.path());
     let answers = Answers::of(Finished::of(&mut command));
@@ -89,7 +89,7 @@ pub(crate) fn r4_nothing_is_typed_into_a_terminal() {
 fn on_a_terminal(attack: &Attack) -> Answers {
     let driver = "import os, pty, sys\nstatus = pty.spawn(sys.argv[1:])\nsys.exit(os.waitstatus_to_exitcode(status))";
     let mut command = starter("/usr/bin/python3");
-    command.args(["-c", driver]).arg(testbox_bin()).arg("run").args(attack.arguments());
+    command.args(["-c", driver]).arg(testbox_bin()).args(attack.project.run_words()).args(attack.arguments());
     let finished = Finished::of(command.current_dir(attack.project.path()));
     attack.canaries.assert_unharmed();
     Answers::of(finished)

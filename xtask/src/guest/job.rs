@@ -14,7 +14,13 @@ pub(crate) enum User {
     Tester,
     /// An ordinary user without login session, subordinate ids and `systemd --user`
     Plain,
+    /// The user of an unprivileged container that `tester` made: no systemd, no cgroup to write to
+    Container,
 }
+
+/// Makes the rest of a container around its first process.
+const CONTAIN: &str = "mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp && \
+    mount -t cgroup2 -o ro cgroup2 /sys/fs/cgroup && setpriv --ambient-caps=-all --inh-caps=-all sh -c \"$1\"; exit";
 
 /// A command line of the guest; its working folder is the user's home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +36,7 @@ impl Job {
             User::Root => login("root", script),
             User::Tester => login("tester", script),
             User::Plain => bare("plain", script),
+            User::Container => login("tester", contained(&script)),
         })
     }
 }
@@ -37,6 +44,12 @@ impl Job {
 /// Through PAM, which opens a session.
 fn login(user: &str, script: String) -> Vec<String> {
     ["runuser", "--login", user, "--command", &script].map(str::to_owned).to_vec()
+}
+
+/// A container as rootless engines make it when they keep the caller's user; with the network of the host.
+fn contained(script: &str) -> String {
+    let namespaces = "--user --map-user=1000 --map-group=1000 --keep-caps --mount --mount-proc --pid --fork --kill-child --ipc --cgroup";
+    format!("exec unshare {namespaces} sh -c {} sh {}", quoted(CONTAIN), quoted(script))
 }
 
 /// As cron does it on a machine without systemd.

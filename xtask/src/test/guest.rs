@@ -1,4 +1,5 @@
-//! The tests that look at a whole host, in a guest with systemd and cgroup v2: as root, and as an ordinary user.
+//! The tests that look at a whole host, in guests with systemd and cgroup v2: as root, as an ordinary user with and without
+//! a systemd of its own, and in a container of such a user.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,29 +12,87 @@ use crate::test::checks::is_a_must;
 use crate::test::counts::{Counts, of_cargo_test, skips_of_cargo_test};
 use crate::test::part::{Context, Outcome};
 
-/// One place, boot included.
-const LIMIT: Duration = Duration::from_secs(8 * 60);
+/// One guest, boot included.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// Lines shown of a file of tests that failed.
 const SHOWN_LINES: usize = 60;
-/// Files of tests, the quick ones first.
-const FILES: [&str; 5] = ["scope", "views", "verdicts", "workers", "cleanup"];
-/// Who runs them.
-const PLACES: [(&str, User); 2] = [("root", User::Root), ("user with systemd", User::Tester)];
 /// Its name as a part and in `TESTBOX_TEST_MUST`.
 const NEED: &str = "guest";
+
+/// Who runs which files of tests, and what must be there for them: a test that needs it and does not find it fails.
+struct Place {
+    /// As in `TESTBOX_TEST_PLACE`.
+    name: &'static str,
+    user: User,
+    must: &'static str,
+    /// Walls that nobody gives a box there; every run does without them.
+    degraded: Option<&'static str>,
+    files: &'static [&'static str],
+}
+
+/// The places of each guest. The guests run at the same time, each with one CPU.
+const GUESTS: [&[Place]; 2] = [&[ROOT], &[TESTER, PLAIN, CONTAINER]];
+
+const ROOT: Place = Place {
+    name: "root",
+    user: User::Root,
+    must: "root,box,enforced,user,degraded,systemd,python3,pytest,runc,bwrap,groups,place",
+    degraded: None,
+    files: &[
+        "scope",
+        "restricted",
+        "doctor",
+        "cli",
+        "bad_input",
+        "reports",
+        "tty",
+        "views",
+        "boxes",
+        "pytest",
+        "supervisor-real",
+        "cgroup-real",
+        "verdicts",
+        "hostile",
+        "cleanup",
+        "workers",
+    ],
+};
+
+const TESTER: Place = Place {
+    name: "tester",
+    user: User::Tester,
+    must: "box,enforced,user,systemd,user-systemd,python3,pytest,bwrap,place",
+    degraded: None,
+    files: &["scope", "doctor", "views", "verdicts", "hostile", "cleanup", "workers"],
+};
+
+const PLAIN: Place = Place {
+    name: "plain",
+    user: User::Plain,
+    must: "box,user,degraded,systemd,python3,pytest,bwrap,place",
+    degraded: Some("memory,pids"),
+    files: &["doctor", "views", "verdicts", "hostile", "cleanup"],
+};
+
+const CONTAINER: Place = Place {
+    name: "container",
+    user: User::Container,
+    must: "box,user,degraded,python3,pytest,place",
+    degraded: Some("memory,pids"),
+    files: &["doctor", "views", "verdicts", "hostile", "cleanup"],
+};
 
 /// One file of tests in one place.
 struct Run {
     file: &'static str,
-    place: &'static str,
-    user: User,
+    place: &'static Place,
     output: String,
     complaints: String,
     /// `None`: it did not end.
     code: Option<i32>,
 }
 
-/// A guest for each place at the same time, each with one CPU; runs every file there, and prints the table.
+/// Runs every file in every place, and prints the table.
 pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
     if !is_a_must(NEED) && !context.is_asked(NEED) {
         return Ok(unmet("boots two guests for some minutes: ask for it with `--part guest`"));
@@ -45,12 +104,11 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
         Ok(guest) => guest,
         Err(error) => return Ok(unmet(describe(&error).lines().next().unwrap_or_default())),
     };
-    let disks = PLACES.iter().map(|_| guest::lay_out(context.workspace)).collect::<Result<Vec<_>, _>>()?;
+    let disks = GUESTS.iter().map(|_| guest::lay_out(context.workspace)).collect::<Result<Vec<_>, _>>()?;
     let (mut runs, mut errors) = (Vec::new(), Vec::new());
     std::thread::scope(|threads| {
-        let places = PLACES.iter().zip(disks);
-        let guests: Vec<_> =
-            places.map(|((place, user), disk)| threads.spawn(|| in_place(&guest, disk, place, *user))).collect();
+        let started = GUESTS.iter().zip(disks);
+        let guests: Vec<_> = started.map(|(places, disk)| threads.spawn(|| in_guest(&guest, disk, places))).collect();
         for guest in guests {
             let (ran, error) = guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             runs.extend(ran);
@@ -59,13 +117,14 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
     });
     let log: String = runs.iter().map(Run::log).collect();
     fs_err::write(context.logs.join("guest.log"), log)?;
-    print!("{}", table(&runs));
+    print!("{}{}", table(&runs), notes(&runs));
     Ok(outcome(&runs, &errors))
 }
 
-/// Every file of tests as one user; and what ended the guest before it was done.
-fn in_place(guest: &Guest, disk: Disk, place: &'static str, user: User) -> (Vec<Run>, Option<Error>) {
-    let mut runs: Vec<Run> = FILES.iter().map(|file| Run::new(file, place, user)).collect();
+/// Every file of tests of these places; and what ended the guest before it was done.
+fn in_guest(guest: &Guest, disk: Disk, places: &'static [Place]) -> (Vec<Run>, Option<Error>) {
+    let files = |place: &'static Place| place.files.iter().map(move |file| Run::new(file, place));
+    let mut runs: Vec<Run> = places.iter().flat_map(files).collect();
     let jobs: Vec<Job> = runs.iter().map(Run::job).collect();
     let mut waiting = runs.iter_mut();
     let mut running: Option<&mut Run> = None;
@@ -88,12 +147,17 @@ fn in_place(guest: &Guest, disk: Disk, place: &'static str, user: User) -> (Vec<
 }
 
 impl Run {
-    fn new(file: &'static str, place: &'static str, user: User) -> Self {
-        Self { file, place, user, output: String::new(), complaints: String::new(), code: None }
+    fn new(file: &'static str, place: &'static Place) -> Self {
+        Self { file, place, output: String::new(), complaints: String::new(), code: None }
     }
 
     fn job(&self) -> Job {
-        Job::new(self.user, &["testbox-test".to_owned(), self.file.to_owned()])
+        let must = format!("TESTBOX_TEST_MUST={}", self.place.must);
+        let degraded = self.place.degraded.map(|walls| format!("TESTBOX_TEST_DEGRADED={walls}"));
+        let place = format!("TESTBOX_TEST_PLACE={}", self.place.name);
+        let test = ["testbox-test".to_owned(), self.file.to_owned()];
+        let words: Vec<String> = ["env".to_owned(), must, place].into_iter().chain(degraded).chain(test).collect();
+        Job::new(self.place.user, &words)
     }
 
     fn counts(&self) -> Counts {
@@ -106,7 +170,7 @@ impl Run {
     }
 
     fn log(&self) -> String {
-        format!("==== {} as {}\n{}{}\n", self.file, self.place, self.output, self.complaints)
+        format!("==== {} as {}\n{}{}\n", self.file, self.place.name, self.output, self.complaints)
     }
 
     fn cell(&self) -> String {
@@ -123,29 +187,46 @@ impl Run {
         let failed = self.output.lines().filter(|line| line.starts_with("test ") && line.ends_with("FAILED"));
         let failed: String = failed.map(|line| format!("{line}\n")).collect();
         let end = tail(&format!("{}{}", self.output, self.complaints), SHOWN_LINES);
-        format!("{} as {} {ended}\n{failed}{end}\n", self.file, self.place)
+        format!("{} as {} {ended}\n{failed}{end}\n", self.file, self.place.name)
     }
 }
 
 /// File x place, with passed, failed and skipped.
 fn table(runs: &[Run]) -> String {
-    let mut text = format!("  {:<12}", "in the guest");
-    for (place, _) in PLACES {
-        let _ = write!(text, " {place:<20}");
+    let places: Vec<&Place> = GUESTS.iter().copied().flatten().collect();
+    let mut files: Vec<&str> = places.iter().flat_map(|place| place.files).copied().collect();
+    files.sort_unstable();
+    files.dedup();
+    let mut text = format!("  {:<16}", "in the guest");
+    for place in &places {
+        let _ = write!(text, " {:<18}", place.name);
     }
-    for file in FILES {
-        let _ = write!(text, "\n  {file:<12}");
-        for run in runs.iter().filter(|run| run.file == file) {
-            let _ = write!(text, " {:<20}", run.cell());
+    for file in files {
+        let _ = write!(text, "\n  {file:<16}");
+        for place in &places {
+            let run = runs.iter().find(|run| run.file == file && run.place.name == place.name);
+            let _ = write!(text, " {:<18}", run.map_or("-".to_owned(), Run::cell));
         }
     }
-    text + "\n  (passed / failed / skipped)\n"
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>() + "  (passed / failed / skipped)\n"
+}
+
+/// What tests measured.
+fn notes(runs: &[Run]) -> String {
+    let notes = |run: &Run| {
+        let lines = run.complaints.lines().filter_map(|line| line.strip_prefix("note: "));
+        lines
+            .filter(|line| !line.starts_with("run with `RUST_BACKTRACE"))
+            .map(|line| format!("  {}: {line}\n", run.place.name))
+            .collect::<String>()
+    };
+    runs.iter().map(notes).collect()
 }
 
 fn outcome(runs: &[Run], errors: &[Error]) -> Outcome {
     let skips = |run: &Run| {
         let skips = skips_of_cargo_test(&run.output).into_iter();
-        skips.map(|skip| format!("{} as {}: {skip}", run.file, run.place)).collect::<Vec<_>>()
+        skips.map(|skip| format!("{} as {}: {skip}", run.file, run.place.name)).collect::<Vec<_>>()
     };
     let mut failure: String =
         runs.iter().filter(|run| run.code.is_some() && !run.is_good()).map(Run::failure).collect();
@@ -168,9 +249,8 @@ fn unmet(reason: &str) -> Outcome {
 mod tests {
     use super::*;
 
-    fn finished(file: &'static str, place: usize, output: &str, code: Option<i32>) -> Run {
-        let (place, user) = PLACES[place];
-        Run { output: output.to_owned(), code, ..Run::new(file, place, user) }
+    fn finished(file: &'static str, place: &'static Place, output: &str, code: Option<i32>) -> Run {
+        Run { output: output.to_owned(), code, ..Run::new(file, place) }
     }
 
     const GOOD: &str = "test a ... ok\ntest [skipped, needs cgroup1: none] b ... ignored\n\
@@ -180,28 +260,30 @@ mod tests {
     #[test]
     fn the_table_has_a_cell_for_each_file_and_place() {
         let runs = [
-            finished("views", 0, GOOD, Some(0)),
-            finished("views", 1, BAD, Some(101)),
-            finished("cleanup", 1, "", None),
+            finished("views", &ROOT, GOOD, Some(0)),
+            finished("views", &TESTER, BAD, Some(101)),
+            finished("cleanup", &TESTER, "", None),
         ];
         let table = table(&runs);
-        assert!(table.contains("  views        1 / 0 / 1            0 / 1 / 0"), "{table}");
-        assert!(table.contains("  cleanup      not run"), "{table}");
+        assert!(
+            table.contains("  views            1 / 0 / 1          0 / 1 / 0          -                  -\n"),
+            "{table}"
+        );
+        assert!(table.contains("  cleanup          -                  not run            -"), "{table}");
     }
 
     #[test]
     fn what_failed_and_what_did_not_end_is_a_failure() {
-        let good = [finished("views", 0, GOOD, Some(0))];
+        let good = [finished("views", &ROOT, GOOD, Some(0))];
         let outcome_of_good = outcome(&good, &[]);
         assert_eq!((outcome_of_good.failure.is_none(), outcome_of_good.counts().passed), (true, 1));
         assert_eq!(outcome_of_good.skips("guest"), ["guest: views as root: b: skipped, needs cgroup1: none"]);
-        assert!(outcome(&[finished("views", 0, BAD, Some(101))], &[]).failure.unwrap().contains("test a ... FAILED"));
-        assert!(outcome(&[finished("views", 0, "", Some(0))], &[]).failure.is_some(), "no test was run");
-        let slow = Error::GuestTooSlow { limit: LIMIT, console: String::new() };
-        let text = outcome(&[finished("cleanup", 1, "running", None)], &[slow]).failure.unwrap();
         assert!(
-            text.contains("not done after 480 s") && text.contains("cleanup as user with systemd did not end"),
-            "{text}"
+            outcome(&[finished("views", &ROOT, BAD, Some(101))], &[]).failure.unwrap().contains("test a ... FAILED")
         );
+        assert!(outcome(&[finished("views", &ROOT, "", Some(0))], &[]).failure.is_some(), "no test was run");
+        let slow = Error::GuestTooSlow { limit: LIMIT, console: String::new() };
+        let text = outcome(&[finished("cleanup", &TESTER, "running", None)], &[slow]).failure.unwrap();
+        assert!(text.contains("not done after 1200 s") && text.contains("cleanup as tester did not end"), "{text}");
     }
 }

@@ -60,7 +60,11 @@ const PARTS: [Part; 16] = [
     },
     Part { name: "packages", about: "Debian package and wheel: built, installed, run, removed", run: packages::run },
     Part { name: "blackbox", about: "tests of the release binary", run: cargo_parts::blackbox },
-    Part { name: "guest", about: "some of them on cgroup v2 with systemd, as root and as a user", run: guest::run },
+    Part {
+        name: "guest",
+        about: "the same on cgroup v2 with systemd: as root, as users, in a container",
+        run: guest::run,
+    },
 ];
 
 /// The parts that need what `setup` makes; it leaves alone what is there.
