@@ -17,7 +17,7 @@ use crate::host::Hierarchy;
 use crate::{BoxId, CgroupError, delegation};
 
 /// Longest time that systemd may take for all of it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Characters of a command that systemd shows.
 const LONGEST_TITLE: usize = 200;
 const SUFFIX: &str = ".scope";
