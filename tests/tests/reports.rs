@@ -137,8 +137,9 @@ fn quiet() {
 
 fn verbose() {
     let project = Project::new();
-    let lines = |options: &[&str]| sh(&project, options, "true").expect_code(0).stderr.lines().count();
-    assert!(lines(&[]) < lines(&["-v"]) && lines(&["-v"]) <= lines(&["-vv"]));
+    let said = [&[][..], &["-v"], &["-vv"]].map(|options| sh(&project, options, "true").expect_code(0).stderr);
+    let [plain, verbose, more] = said.each_ref().map(|said| said.lines().count());
+    assert!(plain < verbose && verbose <= more, "{said:#?}");
 }
 
 fn no_colours() {

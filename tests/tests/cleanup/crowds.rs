@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use testbox_tests::{Finished, Project, groups_of, note, pause, wait_until};
+use testbox_tests::{Finished, Need, Project, groups_of, note, pause, wait_until};
 
 use crate::times;
 use crate::traced::Traced;
@@ -35,7 +35,9 @@ pub(crate) fn p6_sixty_four_boxes_at_once() {
     }
     let ratio = many.as_secs_f64() / few.as_secs_f64();
     note(&format!("a box costs {many:.1?} among 64 and {few:.1?} among 8: {ratio:.2} times"));
-    assert!(ratio < 1.5, "{ratio:.2}");
+    // What systemd does for a scope grows with the number of scopes.
+    let bound = if Need::UserSystemd.missing().is_none() { 3.0 } else { 1.5 };
+    assert!(ratio < bound, "{ratio:.2}");
 }
 
 pub(crate) fn p7_short_runs_leave_no_dead_groups() {

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testbox_tests::{Finished, Outer, Project, groups_of, processes_with, testbox, wait_until};
+use testbox_tests::{Finished, Need, Outer, Project, groups_of, processes_with, starter, testbox, wait_until};
 
 /// A project with a program `test.py` whose runs are contained twice.
 pub(crate) struct Traced {
@@ -74,8 +74,18 @@ impl Traced {
         if !gone {
             assert!(self.left(pid).iter().all(|one| one.starts_with("cgroup ")), "{:?}", self.left(pid));
             Finished::of(testbox().arg("gc")).expect_code(0);
+            self.left(pid).iter().filter_map(|left| left.strip_suffix(".scope")).for_each(stop_scope);
             assert_eq!(self.left(pid), Vec::<String>::new(), "left after a `testbox gc`");
         }
         !gone
     }
+}
+
+/// Of a process that died while it was being moved systemd never learns that it left its scope.
+fn stop_scope(path: &str) {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let mut command = starter("systemctl");
+    command.env("XDG_RUNTIME_DIR", format!("/run/user/{}", nix::unistd::geteuid()));
+    command.args(Need::Root.missing().map(|_| "--user")).args(["stop", &format!("{name}.scope")]);
+    Finished::of(&mut command).expect_code(0);
 }

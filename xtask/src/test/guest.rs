@@ -13,7 +13,7 @@ use crate::test::counts::{Counts, of_cargo_test, skips_of_cargo_test};
 use crate::test::part::{Context, Outcome};
 
 /// One guest, boot included.
-const LIMIT: Duration = Duration::from_secs(20 * 60);
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Lines shown of a file of tests that failed.
 const SHOWN_LINES: usize = 60;
 /// Its name as a part and in `TESTBOX_TEST_MUST`.
@@ -284,6 +284,6 @@ mod tests {
         assert!(outcome(&[finished("views", &ROOT, "", Some(0))], &[]).failure.is_some(), "no test was run");
         let slow = Error::GuestTooSlow { limit: LIMIT, console: String::new() };
         let text = outcome(&[finished("cleanup", &TESTER, "running", None)], &[slow]).failure.unwrap();
-        assert!(text.contains("not done after 1200 s") && text.contains("cleanup as tester did not end"), "{text}");
+        assert!(text.contains("not done after 1800 s") && text.contains("cleanup as tester did not end"), "{text}");
     }
 }
