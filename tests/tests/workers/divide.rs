@@ -35,6 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("quotas_are_for_some_tests", quotas_are_for_some_tests),
         case("a_quota_may_say_nothing_but_how_to_isolate", a_quota_may_say_nothing_but_how_to_isolate),
         case("workers_at_once_give_the_same_results", workers_at_once_give_the_same_results),
+        case("large_tests_run_alone_once_it_is_known_what_they_take", large_tests_run_alone_once_it_is_known),
         case("a_worker_at_once_is_killed_alone", a_worker_at_once_is_killed_alone),
         case(
             "a_conftest_with_an_alarm_of_faulthandler_is_no_trap",
@@ -159,6 +160,24 @@ def test_n(number):
     assert_eq!(one.len(), 36);
     assert_eq!(outcomes(&["-j", "2"]), one);
     assert_eq!(outcomes(&["-j", "3", "--isolate", "test"]), one);
+}
+
+/// Two of them do not fit into the box. The first run knows nothing of them: the kernel ends one, never the controller,
+/// which it once preferred. The second has what pytest's cache folder remembers.
+fn large_tests_run_alone_once_it_is_known() {
+    let project = Project::new();
+    let large = "import time\ndef test_large():\n    taken = b'x' * (300 << 20)\n    time.sleep(2)\n";
+    project.write("test_a.py", large).write("test_b.py", large).write("test_c.py", "def test_small(): pass\n");
+    let run =
+        || project.run(&["-j", "2", "--memory", "512M", "--", "python", "-m", "pytest", "-q", "-p", "no:randomly"]);
+    run().expect_code(120);
+    let first = verdicts(&project);
+    assert!(first.iter().any(|(name, verdict)| name == "test_large" && verdict == "memory"), "{first:?}");
+    assert!(first.len() == 3 && first.iter().all(|(_, verdict)| verdict != "lost"), "{first:?}");
+    run().expect_code(0);
+    let peaks =
+        fs_err::read_to_string(project.path().join(".pytest_cache/v/testbox/peaks")).expect("what is remembered");
+    assert!(peaks.contains("test_a.py::test_large") && peaks.contains("test_c.py::test_small"), "{peaks}");
 }
 
 fn a_worker_at_once_is_killed_alone() {

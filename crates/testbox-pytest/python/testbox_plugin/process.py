@@ -6,12 +6,20 @@ import functools
 import os
 import struct
 
+#: When memory is out, the box's or the host's, the kernel takes workers first, then the controller, then others.
+WORKER_OOM_SCORE, CONTROLLER_OOM_SCORE = 1000, 500
 _PR_SET_DUMPABLE = 4
 #: linux/landlock.h; the numbers of these system calls are the same on every architecture.
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_SCOPE_SIGNAL = 1 << 1
 _LANDLOCK_ABI_WITH_SCOPES = 6
+
+
+def set_oom_score(score):
+    """How gladly the kernel ends this process when memory is out."""
+    with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
+        file.write(b"%d" % score)
 
 
 def set_dumpable(allowed):

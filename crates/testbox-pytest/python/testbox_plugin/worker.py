@@ -19,10 +19,8 @@ import pytest
 from . import compat, reports
 from .channel import DUMP_SIGNAL, Lost, TooLong
 from .gauges import Gauges
-from .process import keep_signals_inside, set_dumpable
+from .process import WORKER_OOM_SCORE, keep_signals_inside, set_dumpable, set_oom_score
 
-#: The box's own limit shall never choose the controller.
-OOM_SCORE = b"500"
 #: What coverage has measured is written at the end of a test, at most this often.
 COVERAGE_SECONDS = 1.0
 #: The end of a worker's threads and exit handlers is waited for so long.
@@ -64,8 +62,7 @@ def _settle(config, link, slot, files):
     try:
         for descriptor in slot.join:
             os.write(descriptor, b"0")
-        with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
-            file.write(OOM_SCORE)
+        set_oom_score(WORKER_OOM_SCORE)
         keep_signals_inside()
     except OSError as error:
         link.send({"k": "outside", "why": str(error)})

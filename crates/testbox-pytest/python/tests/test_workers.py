@@ -533,7 +533,9 @@ def test_workers_cannot_reach_the_controller(tmp_path):
         "    open(f'/proc/{child.pid}/mem', 'rb').close()\n"
         "    child.kill()\n"
         "    child.wait()\n"
-        "def test_first_to_go(): assert open('/proc/self/oom_score_adj').read() == '500\\n'\n"
+        "def test_first_to_go():\n"
+        "    scores = [open(f'/proc/{pid}/oom_score_adj').read() for pid in ('self', os.getppid())]\n"
+        "    assert scores == ['1000\\n', '500\\n']\n"
     )
     run = Run(tmp_path, {"test_x.py": text}, isolate="session", ordinary=True).finish()
     assert run.exit == 0, run.output
