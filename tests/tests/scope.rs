@@ -24,7 +24,7 @@ fn main() {
         ),
         case("a controller that systemd does not pass on is named with what helps", USER, not_passed_on),
         case(
-            "a start costs what bubblewrap and systemd-run cost together, and little more",
+            "a start costs less than twice what bubblewrap and systemd-run cost together",
             &[Need::UserSystemd, Need::Box, Need::Bwrap],
             cost_of_a_start,
         ),
