@@ -1,9 +1,13 @@
 """Which batch may begin beside those that run: the sum of their reservations stays within the box's memory. Pure."""
 
+import itertools
+
 #: A batch without a limit is expected to need what its tests needed before, or the biggest test so far, and this more.
 HEADROOM = 1.3
 #: A batch that did not fit is passed over this often, then the others wait for it.
 PATIENCE = 8
+#: Of those that wait only so many are looked at: with very many, each look at all of them would cost.
+LOOK_AHEAD = 256
 
 
 class Admission:
@@ -40,7 +44,7 @@ class Admission:
         if not running or self._limit is None:
             return 0
         room = self._limit - sum(self.reservation(batch) for batch in running)
-        for index, batch in enumerate(waiting):
+        for index, batch in enumerate(itertools.islice(waiting, LOOK_AHEAD)):
             if self.reservation(batch) <= room:
                 self._passed_over = self._passed_over + 1 if index else 0
                 return index

@@ -22,6 +22,7 @@ DUMP_SIGNAL = signal.SIGRTMAX - 3
 ANSWER_SECONDS = 10.0
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_DECODE = json.JSONDecoder().decode
 _SPACE = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 _WAIT = int(socket.MSG_CMSG_CLOEXEC)
 _DO_NOT_WAIT = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
@@ -36,14 +37,20 @@ class TooLong(Lost):
 
 
 class Stream:
-    """One end of a socket that carries frames of at most `limit` bytes."""
+    """One end of a socket that carries frames of at most `limit` bytes.
 
-    def __init__(self, sock, limit, encode=_ENCODE):
+    With a `bell`, a second socket, the other end need not wait for frames: it is told when it must look.
+    """
+
+    def __init__(self, sock, limit, encode=_ENCODE, bell=None):
         self._socket = sock
+        self._bell = bell
         self._limit = limit
         self._encode = encode
         self._unsent = bytearray()
         self._buffer = bytearray()
+        #: Where the first frame begins that nobody took.
+        self._taken = 0
         self._descriptors = collections.deque()
 
     def fileno(self):
@@ -51,6 +58,8 @@ class Stream:
 
     def close(self):
         self._socket.close()
+        if self._bell is not None:
+            self._bell.close()
 
     def hold(self, message):
         """One frame, to be sent with what is sent next: each time that the other end wakes up costs."""
@@ -69,9 +78,21 @@ class Stream:
                 raise Lost(f"cannot send: {error}") from error
 
     def send(self, message):
-        """Sends one frame, after those that are held."""
+        """Sends one frame, after those that are held, and rings."""
         self.hold(message)
         self.flush()
+        self.ring()
+
+    def ring(self):
+        """The other end shall look now."""
+        if self._bell is not None:
+            try:
+                self._bell.send(b"\0", socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                # It rings already.
+                pass
+            except OSError as error:
+                raise Lost(f"cannot ring: {error}") from error
 
     def receive(self, wait=True):
         """The next frame; None if `wait` is false and there is no whole one. Raises Lost at the end of the stream."""
@@ -83,17 +104,17 @@ class Stream:
                 return None
 
     def _take(self):
-        if len(self._buffer) < 4:
+        begin = self._taken + 4
+        if len(self._buffer) < begin:
             return None
-        (length,) = struct.unpack_from("<I", self._buffer)
+        (length,) = struct.unpack_from("<I", self._buffer, self._taken)
         if length > self._limit:
             raise Lost("a frame of %d bytes, where %d are the most" % (length, self._limit))
-        if len(self._buffer) < 4 + length:
+        if len(self._buffer) < begin + length:
             return None
-        body = bytes(self._buffer[4 : 4 + length])
-        del self._buffer[: 4 + length]
+        self._taken = begin + length
         try:
-            message = json.loads(body)
+            message = _DECODE(self._buffer[begin : self._taken].decode())
         except (ValueError, RecursionError) as error:
             raise Lost(f"a frame that is no JSON: {error}") from error
         if not isinstance(message, dict):
@@ -123,6 +144,8 @@ class Stream:
             raise Lost("descriptors were lost on the way")
         if not data:
             raise Lost("the other end is closed")
+        del self._buffer[: self._taken]
+        self._taken = 0
         self._buffer += data
         return True
 

@@ -5,6 +5,7 @@ One loop waits for testbox's orders, for workers' frames and for their ends. A w
 `joined`, `go`, its tests, its end, `ended`, testbox's `diagnosis`.
 """
 
+import collections
 import contextlib
 import gc
 import os
@@ -26,9 +27,9 @@ from .worker import Shipper
 
 #: Where a process cannot be waited for by a descriptor (Python 3.8), it is looked at this often.
 POLL_SECONDS = 0.02
-#: What testbox must be told of short tests is told together: it waits so long for more, and never longer than that.
-QUIET_SECONDS = 0.001
-HOLD_SECONDS = 0.005
+#: Who has just spoken will soon say more, and each time that somebody wakes up costs. So a worker that has spoken is
+#: heard again after this time, or at once when it rings; and what testbox must be told of short tests is told together.
+TICK_SECONDS = 0.005
 #: A worker whose socket is closed is about to end; one that does not within this time has lost its socket to a test.
 CLOSING_SECONDS = 1.0
 #: pytest's exit code for a session that could not go on.
@@ -53,7 +54,10 @@ class Controller:
         self._relay = relay.Relay(
             session, channel, timeouts.Timeouts(self._config, settings), self._needs, holds=settings.retry_killed > 0
         )
-        self._pending = []
+        self._pending = collections.deque()
+        #: Workers that have spoken a moment ago, and when they are heard again.
+        self._resting = set()
+        self._tick_at = None
         self._crew = {}
         self._history = history.read(self._config) if settings.jobs > 1 else {}
         self._admission = admission.Admission(settings, self._nodeids, self._history)
@@ -70,8 +74,7 @@ class Controller:
 
     def run(self):
         """Runs all tests; raises what bare pytest would raise."""
-        for batch in batches.make(range(len(self._nodeids)), self._nodeids, self._needs, self._settings):
-            self._enqueue(batch)
+        self._enqueue(batches.make(range(len(self._nodeids)), self._nodeids, self._needs, self._settings))
         compat.make_base_folder(self._config)
         # Who started testbox may have forbidden a lower score than its own; then the largest process goes first.
         with contextlib.suppress(PermissionError):
@@ -79,7 +82,8 @@ class Controller:
         process.set_dumpable(False)
         self._selector.register(self._channel, selectors.EVENT_READ, self._on_orders)
         # No worker's garbage collection touches, and so copies, what was here before. Nothing is collected first: that
-        # takes longer than the garbage is worth, and fills pages with holes that every worker would copy to fill.
+        # takes longer than the garbage is worth, and fills pages with holes that every worker would copy to fill. It
+        # stays so: at the end of this process the walk over all of it would take longer than many a suite.
         gc.freeze()
         try:
             self._loop()
@@ -88,13 +92,12 @@ class Controller:
             if self._settings.jobs > 1:
                 history.write(self._config, self._history, self._admission.peaks)
         finally:
-            gc.unfreeze()
             self._end()
         self._raise_ending()
 
-    def _enqueue(self, batch):
-        self._pending.append((batch, self._stage.open(batch.first)))
-        self._pending.sort(key=lambda pair: pair[0].first)
+    def _enqueue(self, more):
+        pending = [*self._pending, *((batch, self._stage.open(batch.first)) for batch in more)]
+        self._pending = collections.deque(sorted(pending, key=lambda pair: pair[0].first))
 
     def _loop(self):
         while self._crew or (self._pending and not self._stopping):
@@ -103,11 +106,13 @@ class Controller:
             try:
                 for key, _ in self._select(POLL_SECONDS if polls else None):
                     key.data()
+                if self._tick_at is not None and time.monotonic() >= self._tick_at:
+                    self._tick()
                 self._look_for_ended()
             except KeyboardInterrupt as error:
                 self._interrupt(error)
             if self._others_hear:
-                self._channel.flush()
+                self._flush()
             self._tell()
             self._check_stop()
 
@@ -128,16 +133,34 @@ class Controller:
             self._progress.hide()
 
     def _select(self, seconds):
-        """What there is to do. What testbox must be told waits for a moment without anything, not long."""
-        if self._channel.held_since is not None:
-            if time.monotonic() - self._channel.held_since < HOLD_SECONDS:
-                ready = self._selector.select(QUIET_SECONDS)
-                if ready:
-                    return ready
-            self._channel.flush()
-        if self._progress is not None:
+        """What there is to do, now or after a while."""
+        if self._tick_at is not None:
+            seconds = max(self._tick_at - time.monotonic(), 0)
+        elif self._progress is not None:
             seconds = min(seconds or SECONDS, SECONDS)
         return self._selector.select(seconds)
+
+    def _tick(self):
+        """Hears those who rest; whoever has nothing to say is waited for."""
+        self._tick_at = None
+        for worker in list(self._resting):
+            self._resting.discard(worker)
+            self._on_frames(worker)
+            if worker not in self._resting and not worker.is_mute:
+                self._selector.register(worker.link, selectors.EVENT_READ, lambda worker=worker: self._on_frames(worker))
+        self._flush()
+
+    def _rest(self, worker):
+        """It has spoken."""
+        if worker.link in self._selector.get_map():
+            self._selector.unregister(worker.link)
+        self._resting.add(worker)
+        self._tick_at = self._tick_at or time.monotonic() + TICK_SECONDS
+
+    def _flush(self):
+        """testbox hears what is held, and in which phase the tests are by now."""
+        self._relay.tell_phases(self._crew.values())
+        self._channel.flush()
 
     # Slots and forks
 
@@ -146,11 +169,12 @@ class Controller:
             if number in self._crew or self._stopping or not self._pending:
                 continue
             chosen = self._admission.choose(
-                [batch for batch, _ in self._pending], [worker.batch for worker in self._crew.values()]
+                (batch for batch, _ in self._pending), [worker.batch for worker in self._crew.values()]
             )
             if chosen is None:
                 return
-            batch, script = self._pending.pop(chosen)
+            batch, script = self._pending[chosen]
+            del self._pending[chosen]
             self._crew[number] = Forked(number, batch, script)
             self._channel.send("want", w=number, memory=batch.memory, pids=batch.pids)
 
@@ -177,6 +201,7 @@ class Controller:
         slot = Slot(order)
         worker.fork(self._shipper, slot, self._measured.next_file(), self._close_private)
         self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_frames(worker))
+        self._selector.register(worker.bell, selectors.EVENT_READ, lambda: self._on_bell(worker))
         if worker.pidfd is not None:
             self._selector.register(worker.pidfd, selectors.EVENT_READ, lambda: None)
 
@@ -202,14 +227,23 @@ class Controller:
 
     # What workers say
 
+    def _on_bell(self, worker):
+        if not worker.bell.recv(4096):
+            self._selector.unregister(worker.bell)
+        self._on_frames(worker)
+
     def _on_frames(self, worker):
+        if worker.is_mute:
+            return
         try:
             message = worker.link.receive(wait=False)
+            if message is not None:
+                self._rest(worker)
             while message is not None:
                 self._on_message(worker, message)
                 message = worker.link.receive(wait=False)
         except Lost as error:
-            self._selector.unregister(worker.link)
+            self._hear_no_more(worker)
             if not worker.said_over and not worker.ends_within(CLOSING_SECONDS):
                 # The test has closed the socket, or speaks with the worker's voice: it has no say any more.
                 worker.broken = f"its worker's socket is of no use any more: {error}"
@@ -317,14 +351,20 @@ class Controller:
                 self._on_end(worker)
 
     def _on_end(self, worker):
-        if worker.link in self._selector.get_map():
-            self._on_frames(worker)
-            if worker.link in self._selector.get_map():
-                self._selector.unregister(worker.link)
-        if worker.pidfd is not None:
-            self._selector.unregister(worker.pidfd)
+        self._on_frames(worker)
+        self._hear_no_more(worker)
+        for each in (worker.bell, worker.pidfd):
+            if each is not None and each in self._selector.get_map():
+                self._selector.unregister(each)
         worker.is_reported = True
+        self._relay.tell_phases([worker])
         self._channel.send("ended", w=worker.number, status=worker.status, clean=self._is_clean(worker))
+
+    def _hear_no_more(self, worker):
+        worker.is_mute = True
+        self._resting.discard(worker)
+        if worker.link in self._selector.get_map():
+            self._selector.unregister(worker.link)
 
     def _is_clean(self, worker):
         done = not worker.rest or worker.was_stopped
@@ -357,7 +397,7 @@ class Controller:
         stack = [str(call) for call in diagnosis.get("stack") or []]
         if again and not self._stopping:
             self._relay.try_again(worker, verdict)
-            self._enqueue(batches.once_more(test, worker.batch, self._nodeids, self._needs, self._settings))
+            self._enqueue([batches.once_more(test, worker.batch, self._nodeids, self._needs, self._settings)])
         else:
             self._relay.killed(worker, verdict, stack)
         rest = list(worker.rest)
@@ -365,8 +405,7 @@ class Controller:
             told = "1 worker was killed" if self._kills == 1 else "%d workers were killed" % self._kills
             self._session.shouldstop = told + " (--max-kills)"
             self._check_stop()
-        for batch in batches.after_a_kill(worker.batch, rest, self._nodeids, self._needs, self._settings):
-            self._enqueue(batch)
+        self._enqueue(batches.after_a_kill(worker.batch, rest, self._nodeids, self._needs, self._settings))
 
     def _end(self):
         """Whatever happened: no worker stays, and what they have measured is kept."""

@@ -1,5 +1,6 @@
 """A worker as the controller sees it: its slot, its process, its socket, its files, the test that it runs."""
 
+import collections
 import faulthandler
 import os
 import random
@@ -39,6 +40,8 @@ class Running:
     def __init__(self, test):
         self.test = test
         self.when = "setup"
+        #: The phase that testbox knows of.
+        self.told = "setup"
         self.since = time.monotonic()
         self.reports = []
         self.has_log = False
@@ -51,16 +54,22 @@ class Forked:
         self.number = number
         self.batch = batch
         self.script = script
-        self.rest = list(batch.tests)
+        self.rest = collections.deque(batch.tests)
         self.running = None
         self.last = None
         self.slot = None
         self.pid = None
         self.pidfd = None
         self.link = None
+        #: Readable when the worker wants to be heard.
+        self.bell = None
+        #: What its last report said, as far as the next ones leave out what is the same.
+        self.said = {}
         self.status = None
         self.is_reported = False
         self.said_over = False
+        #: Nothing more is heard from it.
+        self.is_mute = False
         self.was_stopped = False
         self.broken = None
         self._files = self._fixture_files = {}
@@ -68,7 +77,7 @@ class Forked:
     def fork(self, shipper, slot, coverage_file, close_private):
         """Starts the process; in it, this never returns. `close_private` closes what no worker may have."""
         self.slot = slot
-        ours, theirs = socket.socketpair()
+        (ours, theirs), (self.bell, clapper) = socket.socketpair(), socket.socketpair()
         self._files = _files()
         if any(compat.uses_capture_fixture(shipper.session.items[test]) for test in self.rest):
             self._fixture_files = _files()
@@ -83,19 +92,21 @@ class Forked:
             try:
                 close_private()
                 ours.close()
-                link = Stream(theirs, MAX_REPORT_FRAME)
+                self.bell.close()
+                link = Stream(theirs, MAX_REPORT_FRAME, bell=clapper)
                 compat.keep_captured_by_fixtures(self._fixture_files)
-                worker.serve(shipper, self.rest, link, slot, self._files, coverage_file, state)
+                worker.serve(shipper, self.batch.tests, link, slot, self._files, coverage_file, state)
             finally:
                 os._exit(1)
         theirs.close()
+        clapper.close()
         self.pid = pid
         self.link = Stream(ours, MAX_REPORT_FRAME)
         self.pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
 
     def begin(self):
         """The next test of the batch begins."""
-        self.running = Running(self.rest.pop(0))
+        self.running = Running(self.rest.popleft())
         self.last = self.running.test
 
     def finish(self):
@@ -139,7 +150,7 @@ class Forked:
     def descriptors(self):
         """All that no other worker may have."""
         files = [file.fileno() for file in [*self._files.values(), *self._fixture_files.values()]]
-        return [fd for fd in (self.pidfd, self.link and self.link.fileno(), *files) if fd is not None]
+        return [self.link.fileno(), self.bell.fileno(), *files, *([] if self.pidfd is None else [self.pidfd])]
 
     def close(self):
         """Gives back every descriptor."""
@@ -149,6 +160,7 @@ class Forked:
             os.close(self.pidfd)
         if self.link is not None:
             self.link.close()
+            self.bell.close()
         if self.slot is not None:
             self.slot.close()
 

@@ -1,6 +1,12 @@
 """Numbers of a test, from the files of its worker's cgroup: peak, growth, page cache, CPU time, processes."""
 
 import os
+import re
+
+
+#: What is read of memory.stat; these lines are among its first on v1 and on v2.
+_STAT_BYTES = 512
+_STAT_LINES = re.compile(rb"^(anon|rss|shmem|file|cache) (\d+)\n", re.MULTILINE)
 
 
 class Gauges:
@@ -8,11 +14,11 @@ class Gauges:
 
     def __init__(self, descriptors):
         self._files = dict(descriptors)
-        self._before = {}
+        self._held, _ = self._memory()
+        self._used_ns = self._cpu_ns()
 
     def begin(self):
-        """A test begins: the peak starts anew."""
-        self._before = {"held": self._memory()[0], "cpu_ns": self._cpu_ns()}
+        """A test begins: the peak starts anew. What it holds and has used counts from the end of the one before."""
         if "peak" in self._files:
             try:
                 os.pwrite(self._files["peak"], b"0", 0)
@@ -25,15 +31,16 @@ class Gauges:
         held, cache = self._memory()
         cpu_ns = self._cpu_ns()
         usage = {"peak": self._number("peak"), "cache": cache, "pids": self._number("pids")}
-        if held is not None and self._before.get("held") is not None:
-            usage["growth"] = held - self._before["held"]
-        if cpu_ns is not None and self._before.get("cpu_ns") is not None:
-            usage["cpu_ms"] = (cpu_ns - self._before["cpu_ns"]) // 1_000_000
+        if held is not None and self._held is not None:
+            usage["growth"] = held - self._held
+        if cpu_ns is not None and self._used_ns is not None:
+            usage["cpu_ms"] = (cpu_ns - self._used_ns) // 1_000_000
+        self._held, self._used_ns = held, cpu_ns
         return {name: value for name, value in usage.items() if value is not None}
 
     def _read(self, name):
         try:
-            return os.pread(self._files[name], 8192, 0)
+            return os.pread(self._files[name], _STAT_BYTES, 0)
         except (KeyError, OSError):
             return None
 
@@ -49,7 +56,7 @@ class Gauges:
         text = self._read("stat")
         if text is None:
             return None, None
-        values = dict(line.split() for line in text.splitlines() if line.count(b" ") == 1)
+        values = dict(_STAT_LINES.findall(text))
         shared = int(values.get(b"shmem", 0))
         if b"anon" in values:
             anonymous, cache = int(values[b"anon"]), int(values.get(b"file", 0))

@@ -93,12 +93,14 @@ class Profile:
 
     def _watched_import(self, name, globals=None, locals=None, fromlist=(), level=0):
         __tracebackhide__ = True
-        if level == 0 and name in sys.modules and not fromlist:
-            return self._import(name, globals, locals, fromlist, level)
         shown = name
         if level:
             package = (globals or {}).get("__package__") or ""
             shown = ".".join(filter(None, [package.rsplit(".", level - 1)[0] if level > 1 else package, name]))
+        # Most imports find what is there: they cost nothing, and must not cost more than that here.
+        there = getattr(sys.modules.get(shown), "__dict__", None)
+        if there is not None and (not fromlist or all(each in there for each in fromlist)):
+            return self._import(name, globals, locals, fromlist, level)
         return self._watch(shown, self._import, name, globals, locals, fromlist, level)
 
     def _watched_import_module(self, name, package=None):

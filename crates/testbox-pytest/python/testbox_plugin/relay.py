@@ -20,6 +20,15 @@ class Relay:
         self._timeouts = timeouts
         self._needs = needs
         self._holds = holds
+        self._handlers = {
+            "start": self._on_start,
+            "when": self._on_when,
+            "logstart": self._on_logstart,
+            "report": self._on_report,
+            "warning": self._on_warning,
+            "logfinish": self._on_logfinish,
+            "finish": self._on_finish,
+        }
         #: Reports that failed, and tests that are over: also those that pytest has not yet been told of.
         self.failures = 0
         self.done = set()
@@ -32,7 +41,7 @@ class Relay:
 
     def take(self, worker, message):
         """One frame about a test. Raises Lost if no worker of ours would send it now."""
-        handle = getattr(self, "_on_{}".format(message.get("k")), None)
+        handle = self._handlers.get(message.get("k"))
         if handle is None:
             raise Lost("a frame {!r}".format(message.get("k")))
         try:
@@ -52,10 +61,18 @@ class Relay:
 
     def _on_when(self, worker, message):
         worker.running.when = "teardown" if message["when"] == "teardown" else "call"
-        self._channel.hold("when", w=worker.number, when=worker.running.when)
+
+    def tell_phases(self, workers):
+        """Of a test that goes on testbox hears its phase; of one that is over by now its end is enough."""
+        for worker in workers:
+            running = worker.running
+            if running is not None and running.told != running.when:
+                running.told = running.when
+                self._channel.hold("when", w=worker.number, when=running.when)
 
     def _on_logstart(self, worker, message):
-        self._tell_start(worker, message["nodeid"], reports.unpack(message["location"]))
+        item = self._session.items[worker.running.test]
+        self._tell_start(worker, message.get("nodeid", item.nodeid), _location(message, item))
 
     def _tell_start(self, worker, nodeid, location):
         running = worker.running
@@ -65,7 +82,7 @@ class Relay:
             worker.script.hold()
 
     def _on_report(self, worker, message):
-        report = reports.from_message(message, self._config)
+        report = reports.from_message(message, self._config, worker.said)
         running = worker.running
         running.reports.append(report)
         if running.test in self._verdicts and report.when == "call":
@@ -81,8 +98,9 @@ class Relay:
 
     def _on_logfinish(self, worker, message):
         worker.script.release()
-        location = reports.unpack(message["location"])
-        self._tell(worker, "pytest_runtest_logfinish", nodeid=message["nodeid"], location=location)
+        item = self._session.items[worker.running.test]
+        nodeid, location = message.get("nodeid", item.nodeid), _location(message, item)
+        self._tell(worker, "pytest_runtest_logfinish", nodeid=nodeid, location=location)
 
     def _on_finish(self, worker, message):
         running = worker.running
@@ -169,6 +187,11 @@ class Relay:
         warning = warnings.WarningMessage(pytest.PytestWarning(text), pytest.PytestWarning, path, line)
         arguments = {"warning_message": warning, "when": "runtest", "nodeid": item.nodeid, "location": None}
         self._tell(worker, "pytest_warning_recorded", **arguments)
+
+
+def _location(message, item):
+    """The item's own, unless the worker says another."""
+    return reports.unpack(message["location"]) if "location" in message else item.location
 
 
 def usage(numbers):

@@ -1,14 +1,13 @@
 """What workers tell, told to pytest's hooks: batch by batch in the order of their tests, the foremost one live."""
 
-import bisect
 import collections
+import heapq
 
 
 class Script:
     """The events of one batch that are still to be told."""
 
-    def __init__(self, first):
-        self.first = first
+    def __init__(self):
         self.is_over = False
         self._events = collections.deque()
         # With a second try ahead, a test is told when it is certain that it needs none.
@@ -46,38 +45,40 @@ class Stage:
 
     def __init__(self, session):
         self._session = session
+        #: A heap of first test, number and script: what was opened later for the same test is told later.
         self._scripts = []
+        self._opened = 0
 
     def open(self, first):
         """The script of a batch whose first test this is."""
-        script = Script(first)
-        at = bisect.bisect_right([other.first for other in self._scripts], first)
-        self._scripts.insert(at, script)
+        script = Script()
+        self._opened += 1
+        heapq.heappush(self._scripts, (first, self._opened, script))
         return script
 
     def is_front(self, script):
         """Whether its events are told as they come."""
-        return bool(self._scripts) and self._scripts[0] is script
+        return bool(self._scripts) and self._scripts[0][2] is script
 
     def has_more(self):
         """Whether there is anything that is due."""
-        return bool(self._scripts) and (self._scripts[0].is_over or self._scripts[0].has_events())
+        return bool(self._scripts) and (self._scripts[0][2].is_over or self._scripts[0][2].has_events())
 
     def play(self):
         """Tells what is due."""
         while self._scripts:
-            script = self._scripts[0]
+            script = self._scripts[0][2]
             event = script.take()
             while event is not None:
                 self._tell(*event)
                 event = script.take()
             if not script.is_over:
                 return
-            self._scripts.pop(0)
+            heapq.heappop(self._scripts)
 
     def play_all(self):
         """The session ends early: what has come is told, what has not is not waited for."""
-        for script in self._scripts:
+        for _, _, script in self._scripts:
             script.is_over = True
         self.play()
 

@@ -19,6 +19,9 @@ MAX_REPORTS = 48
 MAX_TEXTS = 64 << 10
 #: Marks a tuple, or a mapping that is not plain JSON.
 _TUPLE, _PAIRS = "\0tuple", "\0pairs"
+_PLAIN = frozenset([type(None), bool, int, float, str])
+#: What a report leaves out if it is as in the one before, which mostly is another phase of the same test.
+_REPEATED = ("nodeid", "location", "keywords")
 
 
 class Unsendable(Exception):
@@ -27,8 +30,10 @@ class Unsendable(Exception):
 
 def pack(value):
     """The same as plain JSON values; tuples and odd keys are marked."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value if type(value) in (type(None), bool, int, float, str) else _plain(value)
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, (bool, int, float, str)):
+        return _plain(value)
     if isinstance(value, list):
         return [pack(item) for item in value]
     if isinstance(value, tuple):
@@ -50,6 +55,8 @@ def _plain(value):
 
 def unpack(value):
     """What `pack` was given."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, list):
         return [unpack(item) for item in value]
     if isinstance(value, dict):
@@ -61,14 +68,22 @@ def unpack(value):
     return value
 
 
-def to_message(report, config):
-    """A report as a frame, and the names of its attributes that could not be made JSON."""
+def to_message(report, config, said):
+    """A report as a frame, and the names of its attributes that could not be made JSON.
+
+    `said` is what this worker's last report said, as far as it may be left out.
+    """
     data = config.hook.pytest_report_to_serializable(config=config, report=report)
     data["sections"] = [(str(name), _middle_cut(str(text), MAX_SECTION)) for name, text in data.get("sections", ())]
     data["user_properties"] = [(str(name), _property(value)) for name, value in data.get("user_properties", ())]
     if isinstance(data.get("longrepr"), str):
         data["longrepr"] = _middle_cut(data["longrepr"], MAX_SECTION)
     packed, left_out = {}, []
+    for name in _REPEATED:
+        if name in data and name in said and data[name] == said[name]:
+            del data[name]
+        else:
+            said[name] = data.get(name)
     for name, value in data.items():
         try:
             packed[name] = pack(value)
@@ -106,9 +121,11 @@ def _middle_cut(text, most):
     return "%s\n... %d characters left out ...\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
 
 
-def from_message(message, config):
-    """The report again."""
+def from_message(message, config, said):
+    """The report again. `said` is what its worker's last report said."""
     data = unpack(message["data"])
+    for name in _REPEATED:
+        said[name] = data[name] = data[name] if name in data else said[name]
     report = config.hook.pytest_report_from_serializable(config=config, data=dict(data))
     compat.restore_subtest(config, report, data, message.get("subtests"))
     if message.get("junit"):

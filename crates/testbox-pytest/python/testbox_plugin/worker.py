@@ -110,9 +110,10 @@ def _run_exit_handlers(shipper):
 
     All results are told by now, and no test's clock runs: a thread or a handler that never ends is not waited for.
     """
-    last = threading.Timer(EXIT_SECONDS, shipper.leave)
-    last.daemon = True
-    last.start()
+    if _may_never_end():
+        last = threading.Timer(EXIT_SECONDS, shipper.leave)
+        last.daemon = True
+        last.start()
     # As the interpreter does it: threads first, with what executors have registered for this moment; then the others.
     threading._shutdown()
     exit_multiprocessing = getattr(sys.modules.get("multiprocessing.util"), "_exit_function", None)
@@ -123,6 +124,13 @@ def _run_exit_handlers(shipper):
         # A test may have closed or replaced it.
         with contextlib.suppress(AttributeError, OSError, ValueError):
             stream.flush()
+
+
+def _may_never_end():
+    """Whether there is a thread, a process or a handler to wait for."""
+    processes = sys.modules.get("multiprocessing.process")
+    children = processes.active_children() if processes is not None else ()
+    return bool(threading.active_count() > 1 or children or atexit._ncallbacks())
 
 
 class Shipper:
@@ -145,6 +153,8 @@ class Shipper:
         self._phase = None
         self._halted = False
         self._left_out = set()
+        self._item = None
+        self._said = {}
         self._config.pluginmanager.register(self, "testbox-shipper")
 
     def take_over(self, link, gauges, write_coverage):
@@ -156,7 +166,7 @@ class Shipper:
 
     def begin(self, test, item):
         """A test begins."""
-        self._phase = "setup"
+        self._phase, self._item = "setup", item
         self._asks_now = self._always_asks or compat.uses_capture_fixture(item)
         self._gauges.begin()
         self._ship({"k": "start", "i": test}, hold=self._holds_start)
@@ -179,12 +189,14 @@ class Shipper:
         if isinstance(error, pytest.exit.Exception):
             message.update(reason=str(error.msg), returncode=error.returncode)
         self._ship(message)
+        self._link.ring()
 
     def close(self):
         """The batch is over."""
         if os.getpid() == self._owner:
             self._write_coverage()
-        self._ship({"k": "over"})
+            self._ship({"k": "over"})
+            self._link.ring()
 
     def leave(self):
         """The batch is over, although the process does not come to its end."""
@@ -226,6 +238,7 @@ class Shipper:
         if ask or not hold:
             self._link.flush()
         if ask:
+            self._link.ring()
             self._hear()
 
     def _hear(self):
@@ -264,8 +277,8 @@ class Shipper:
         self._ship({"k": "when", "when": "teardown"})
 
     def pytest_runtest_logstart(self, nodeid, location):
-        message = {"k": "logstart", "nodeid": nodeid, "location": reports.pack(tuple(location))}
-        self._ship(message, ask=self._asks_now, hold=True)
+        if os.getpid() == self._owner:
+            self._ship(self._log("logstart", nodeid, location), ask=self._asks_now, hold=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
@@ -273,15 +286,24 @@ class Shipper:
             compat.restore_junit_extras(self._config, report)
         if os.getpid() != self._owner:
             return
-        message, left_out = reports.to_message(report, self._config)
+        message, left_out = reports.to_message(report, self._config, self._said)
         for name in set(left_out) - self._left_out:
             self._left_out.add(name)
             self._ship({"k": "note", "text": f"a report's attribute stays in the worker: {name} is no JSON"})
         self._ship(message, ask=self._always_asks or report.outcome == "failed", hold=True)
 
     def pytest_runtest_logfinish(self, nodeid, location):
-        message = {"k": "logfinish", "nodeid": nodeid, "location": reports.pack(tuple(location))}
-        self._ship(message, hold=True)
+        if os.getpid() == self._owner:
+            self._ship(self._log("logfinish", nodeid, location), hold=True)
+
+    def _log(self, kind, nodeid, location):
+        """The controller knows what is the item's own."""
+        message = {"k": kind}
+        if nodeid != self._item.nodeid:
+            message["nodeid"] = nodeid
+        if location != self._item.location:
+            message["location"] = reports.pack(tuple(location))
+        return message
 
     def pytest_warning_recorded(self, warning_message, when, nodeid):
         if os.getpid() == self._owner:
