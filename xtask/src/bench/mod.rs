@@ -4,9 +4,11 @@ mod line;
 mod memory;
 mod pairs;
 mod place;
+mod pytest;
 mod size;
 mod start;
 mod suite;
+mod workers;
 
 use std::path::PathBuf;
 
@@ -36,6 +38,8 @@ pub(crate) enum What {
     Start,
     /// A suite of 500 tests, beside plain pytest
     Suite,
+    /// 500 small tests in workers, beside plain pytest, pytest-xdist and pytest-forked; and 100,000 tests
+    Workers,
     /// Memory of supervisor and init
     Memory,
     /// Size of the static binary
@@ -67,6 +71,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
     }
     if wanted(What::Suite) {
         lines.extend(shown(suite::measure(&place, effort)?));
+    }
+    if wanted(What::Workers) {
+        lines.extend(workers::measure(&place, effort)?);
     }
     if wanted(What::Memory) {
         lines.extend(shown(memory::measure(&place)?));

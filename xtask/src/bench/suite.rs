@@ -7,10 +7,9 @@ use crate::bench::Effort;
 use crate::bench::line::Line;
 use crate::bench::pairs::{Rounds, Run};
 use crate::bench::place::{Place, User};
+use crate::bench::pytest::Pytest;
 use crate::error::Error;
-use crate::program::Program;
 use crate::setup::Places;
-use crate::testbox::Testbox;
 
 /// At most this many times the wall time of plain pytest.
 const BOUND: f64 = 1.03;
@@ -48,12 +47,9 @@ pub(crate) fn measure(place: &Place<'_>, effort: Effort) -> Result<Vec<Line>, Er
 
 impl Variant {
     fn measure(&self, place: &Place<'_>, venv: &Path, effort: Effort) -> Result<Line, Error> {
-        let project = self.generate(place)?;
-        let testbox = place.testbox(User::Caller, &project)?;
-        let programs: [Run<'_>; 2] = [
-            Box::new(|| boxed(place, &testbox, venv, &project).timed()),
-            Box::new(|| bare(place, venv, &project).timed()),
-        ];
+        let pytest = Pytest::new(place, venv, self.generate(place)?)?;
+        let programs: [Run<'_>; 2] =
+            [Box::new(|| pytest.boxed(&[], &[]).timed()), Box::new(|| pytest.bare(&[]).timed())];
         let rounds = Rounds::run(&programs, effort.suites)?;
         let ratio = rounds.ratio(0, 1);
         Ok(Line {
@@ -75,7 +71,6 @@ impl Variant {
         for file in 0..FILES {
             fs_err::write(project.join(format!("test_{file:02}.py")), self.file())?;
         }
-        crate::cache::make_readable(&project)?;
         Ok(project)
     }
 
@@ -86,23 +81,4 @@ impl Variant {
         }
         text
     }
-}
-
-/// Nothing is kept of a run that the next one would find.
-const PYTEST: [&str; 7] = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=none"];
-
-fn bare(place: &Place<'_>, venv: &Path, project: &Path) -> Program {
-    place.program(User::Caller, &venv.join("bin/python")).args(PYTEST).dir(project)
-}
-
-fn boxed(place: &Place<'_>, testbox: &Testbox, venv: &Path, project: &Path) -> Program {
-    place
-        .program(User::Caller, &testbox.binary)
-        .env("VIRTUAL_ENV", venv)
-        .args(["run", "-q"])
-        .args(testbox.degraded_flags())
-        .arg("--")
-        .arg(venv.join("bin/python"))
-        .args(PYTEST)
-        .dir(project)
 }
