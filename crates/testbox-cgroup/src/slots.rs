@@ -8,7 +8,7 @@ use crate::slot::{Counted, Slot, SlotLimits};
 use crate::{CgroupError, kernel};
 
 /// Slots of a box at most.
-const MOST: usize = 64;
+const MOST: usize = 128;
 /// A worker that gets what the box has left gets so much at least: then the box's own limit decides.
 const LEAST_BYTES: u64 = 16 << 20;
 /// What a box keeps for itself of the memory that it has left: one part in so many of its limit, and so much at least.
@@ -87,25 +87,36 @@ impl Slots {
         Some(Self { parent, bounds, swap_bytes, slots: Vec::new(), tally: Tally::default() })
     }
 
-    /// Takes a slot: an unused one with these limits, else one that gets them, else a new one.
+    /// Takes a slot: an unused one with these limits, else one that gets them, else a new one. What the slot `after`
+    /// holds counts as free: nothing begins in the new one before the other is given back.
     ///
     /// # Errors
     /// The kernel refuses a directory or a limit, or all slots are in use.
-    pub fn take(&mut self, demand: SlotDemand) -> Result<SlotId, CgroupError> {
-        let left = self.left();
-        let index = match self.fitting(demand, left) {
+    pub fn take(&mut self, demand: SlotDemand, after: Option<SlotId>) -> Result<SlotId, CgroupError> {
+        let left = self.left(after);
+        let fits = |entry: &Entry| entry.state == State::Free && self.fits(demand, left, entry.slot.limits());
+        let index = match self.slots.iter().position(fits) {
             Some(index) => index,
-            None => self.limited(SlotLimits {
-                memory_bytes: demand
-                    .memory_bytes
-                    .map_or(spared(left.memory_bytes), |bytes| bytes.min(self.bounds.memory_bytes)),
-                pids: demand.pids.map_or(left.pids, |pids| pids.min(self.bounds.pids)),
-            })?,
+            None => self.limited(self.limits_of(demand, left))?,
         };
         let entry = &mut self.slots[index];
         entry.slot.begin()?;
         entry.state = State::Taken;
         Ok(SlotId(index))
+    }
+
+    /// Something begins in a slot that was taken before another one was given back: it gets what there is by now. True
+    /// if its limits are others than before.
+    ///
+    /// # Errors
+    /// The kernel refuses a limit.
+    pub fn refit(&mut self, id: SlotId, demand: SlotDemand) -> Result<bool, CgroupError> {
+        let left = self.left(Some(id));
+        if self.fits(demand, left, self.slot(id).limits()) {
+            return Ok(false);
+        }
+        let limits = self.limits_of(demand, left);
+        self.slot_mut(id).limit(limits).map(|()| true)
     }
 
     /// A slot that was taken.
@@ -151,17 +162,22 @@ impl Slots {
         }
     }
 
-    /// A free slot that is as it is wanted. Where the rest of the box is wanted, a little less will do.
-    fn fitting(&self, demand: SlotDemand, left: SlotLimits) -> Option<usize> {
+    /// Whether limits are as they are wanted. Where the rest of the box is wanted, a little less will do.
+    fn fits(&self, demand: SlotDemand, left: SlotLimits, limits: SlotLimits) -> bool {
         let near = |wanted: Option<u64>, left: u64, has: u64, bound: u64| match wanted {
             Some(wanted) => has == wanted.min(bound),
             None => has <= left && has >= left / 16 * 15,
         };
-        let fits = |limits: SlotLimits| {
-            near(demand.memory_bytes, left.memory_bytes, limits.memory_bytes, self.bounds.memory_bytes)
-                && near(demand.pids, left.pids, limits.pids, self.bounds.pids)
-        };
-        self.slots.iter().position(|entry| entry.state == State::Free && fits(entry.slot.limits()))
+        near(demand.memory_bytes, left.memory_bytes, limits.memory_bytes, self.bounds.memory_bytes)
+            && near(demand.pids, left.pids, limits.pids, self.bounds.pids)
+    }
+
+    fn limits_of(&self, demand: SlotDemand, left: SlotLimits) -> SlotLimits {
+        let (memory, pids) = (demand.memory_bytes, demand.pids);
+        SlotLimits {
+            memory_bytes: memory.map_or(spared(left.memory_bytes), |bytes| bytes.min(self.bounds.memory_bytes)),
+            pids: pids.map_or(left.pids, |pids| pids.min(self.bounds.pids)),
+        }
     }
 
     /// A free slot with these limits.
@@ -183,10 +199,13 @@ impl Slots {
         Ok(self.slots.len() - 1)
     }
 
-    /// What the box has left besides what cannot be given back: page cache can.
-    fn left(&self) -> SlotLimits {
+    /// What the box has left besides what cannot be given back: page cache can. What this slot holds will be.
+    fn left(&self, without: Option<SlotId>) -> SlotLimits {
+        let freed = without.map(|id| self.slot(id).usage()).unwrap_or_default();
         let memory = self.parent.parts.memory.as_ref().map_or(0, held_bytes);
+        let memory = memory.saturating_sub(freed.memory_bytes.unwrap_or(0));
         let pids = self.parent.parts.pids.as_ref().map_or(0, |part| value(part, "pids.current"));
+        let pids = pids.saturating_sub(freed.pids.unwrap_or(0));
         let margin = (self.bounds.memory_bytes / MARGIN_SHARE).max(MARGIN_BYTES);
         let memory_bytes = self.bounds.memory_bytes.saturating_sub(memory + margin);
         SlotLimits {

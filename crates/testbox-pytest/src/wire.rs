@@ -68,6 +68,9 @@ pub enum Frame {
         memory: Option<u64>,
         /// Its processes and threads; `None`: what the box has left.
         pids: Option<u64>,
+        /// The worker that must have ended before this one may begin.
+        #[serde(default)]
+        after: Option<u32>,
     },
     /// The worker says that it is in its slot.
     Joined {

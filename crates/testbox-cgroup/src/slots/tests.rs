@@ -39,7 +39,7 @@ fn v1_slots_are_below_the_box_in_each_hierarchy_that_guards_or_counts() {
     let fake = FakeHost::v1();
     let group = BoxGroup::create(&fake.detect(), &id(), &Demand { cpus: Some(1.0), ..demand() }).unwrap();
     let mut slots = slots(&group);
-    let first = slots.take(want(64 * MIB, 10)).unwrap();
+    let first = slots.take(want(64 * MIB, 10), None).unwrap();
     assert_eq!(fake.get(&v1("memory.limit_in_bytes")), "67108864");
     assert_eq!(fake.get(&v1("memory.memsw.limit_in_bytes")), "67112960");
     assert_eq!((fake.get(&v1("pids.max")), fake.get(&v1("memory.swappiness"))), ("10".to_owned(), "0".to_owned()));
@@ -65,14 +65,15 @@ fn a_slot_is_used_again_as_it_is_or_with_other_limits() {
     let fake = FakeHost::v1();
     let group = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap();
     let mut slots = slots(&group);
-    let (first, second) = (slots.take(want(64 * MIB, 10)).unwrap(), slots.take(want(64 * MIB, 10)).unwrap());
+    let (first, second) =
+        (slots.take(want(64 * MIB, 10), None).unwrap(), slots.take(want(64 * MIB, 10), None).unwrap());
     assert_ne!(first, second);
     slots.give_back(first);
     fake.put(&v1("memory.limit_in_bytes"), "untouched\n");
-    assert_eq!(slots.take(want(64 * MIB, 10)).unwrap(), first);
+    assert_eq!(slots.take(want(64 * MIB, 10), None).unwrap(), first);
     assert_eq!(fake.get(&v1("memory.limit_in_bytes")), "untouched\n");
     slots.give_back(first);
-    assert_eq!(slots.take(want(128 * MIB, 20)).unwrap(), first);
+    assert_eq!(slots.take(want(128 * MIB, 20), None).unwrap(), first);
     assert_eq!(fake.get(&v1("memory.limit_in_bytes")), "134217728");
     assert_eq!(fake.get(&v1("memory.memsw.limit_in_bytes")), "134221824");
     assert_eq!(slots.slot(first).limits(), SlotLimits { memory_bytes: 128 * MIB, pids: 20 });
@@ -83,23 +84,23 @@ fn a_slot_gets_no_more_than_the_box_has() {
     let fake = FakeHost::v1();
     let group = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap();
     let mut slots = slots(&group);
-    let most = slots.take(want(u64::MAX, u64::MAX)).unwrap();
+    let most = slots.take(want(u64::MAX, u64::MAX), None).unwrap();
     assert_eq!(slots.slot(most).limits(), SlotLimits { memory_bytes: 512 * MIB, pids: 100 });
     let folder = format!("sys/fs/cgroup/memory/session/a b/{NAME}");
     fake.put(&format!("{folder}/memory.stat"), "cache 900000000\nrss 1\ntotal_rss 104857600\ntotal_shmem 1048576\n");
     fake.put(&format!("{folder}/memory.kmem.usage_in_bytes"), "1048576\n");
     fake.put(&format!("sys/fs/cgroup/pids/{NAME}/pids.current"), "12\n");
-    let rest = slots.take(SlotDemand::default()).unwrap();
+    let rest = slots.take(SlotDemand::default(), None).unwrap();
     let left = (512 - 102) * MIB - 512 * MIB / 50;
     let limits = SlotLimits { memory_bytes: left - left / 64, pids: 80 };
     assert_eq!(slots.slot(rest).limits(), limits);
     slots.give_back(rest);
     fake.put(&format!("sys/fs/cgroup/pids/{NAME}/pids.current"), "11\n");
     fake.put(&format!("{folder}/memory.stat"), "total_rss 109051904\ntotal_shmem 1048576\n");
-    assert_eq!(slots.take(SlotDemand::default()).unwrap(), rest);
+    assert_eq!(slots.take(SlotDemand::default(), None).unwrap(), rest);
     assert_eq!(slots.slot(rest).limits(), limits, "a little less will do, the box has grown by 4 MiB");
     fake.put(&format!("{folder}/memory.stat"), "total_rss 536870912\n");
-    let least = slots.take(SlotDemand::default()).unwrap();
+    let least = slots.take(SlotDemand::default(), None).unwrap();
     assert_eq!(slots.slot(least).limits().memory_bytes, LEAST_BYTES, "the box's own limit decides");
 }
 
@@ -108,7 +109,7 @@ fn counters_count_from_the_beginning_of_a_use_and_forks_return_after_a_kill() {
     let fake = FakeHost::v1();
     let group = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap();
     let mut slots = slots(&group);
-    let slot = slots.take(want(64 * MIB, 10)).unwrap();
+    let slot = slots.take(want(64 * MIB, 10), None).unwrap();
     fake.put(&v1("memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
     fake.put(&v1("memory.failcnt"), "7\n");
     fake.put(&v1("pids.events"), "max 5\n");
@@ -119,7 +120,7 @@ fn counters_count_from_the_beginning_of_a_use_and_forks_return_after_a_kill() {
     fake.put(&v1("pids.events"), "max 500\n");
     assert_eq!(slots.slot(slot).refused_forks(), 5, "a kill refuses forks itself");
     slots.give_back(slot);
-    assert_eq!(slots.take(want(64 * MIB, 10)).unwrap(), slot);
+    assert_eq!(slots.take(want(64 * MIB, 10), None).unwrap(), slot);
     assert_eq!(fake.get(&v1("pids.max")), "10");
     let counted = slots.slot(slot).counted();
     assert_eq!((counted.oom_kills, counted.limit_hits, counted.refused_forks), (0, 0, 0));
@@ -129,7 +130,7 @@ fn counters_count_from_the_beginning_of_a_use_and_forks_return_after_a_kill() {
 fn settled(fake: &FakeHost, base: &str, kills: u64, hits: u64, box_kills: u64) -> (u64, u64) {
     let group = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap();
     let mut slots = slots(&group);
-    let slot = slots.take(want(64 * MIB, 10)).unwrap();
+    let slot = slots.take(want(64 * MIB, 10), None).unwrap();
     fake.put(&format!("{base}/w0/memory.oom_control"), &format!("oom_kill {kills}\n"));
     fake.put(&format!("{base}/w0/memory.failcnt"), &format!("{hits}\n"));
     fake.put(&format!("{base}/w0/memory.events"), &format!("max {hits}\noom_kill {kills}\n"));
@@ -162,7 +163,7 @@ fn forks_refused_in_slots_are_the_boxs_only_if_its_limit_was_met() {
     let fake = FakeHost::v1();
     let group = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap();
     let mut slots = slots(&group);
-    slots.take(want(64 * MIB, 10)).unwrap();
+    slots.take(want(64 * MIB, 10), None).unwrap();
     fake.put(&v1("pids.events"), "max 5\n");
     for (peak, expected) in [(99, 1), (100, 6)] {
         let mut pids = PidsEvidence { limit: Some(100), peak: Some(peak), refused_forks: 1 };
@@ -185,7 +186,7 @@ fn v2_divides_the_box_into_a_leaf_for_itself_and_slots() {
     fake.put("proc/77/cgroup", &format!("0::/{NAME}\n"));
     assert!(group.verify_member(fake.root(), 77).is_err());
     let mut slots = slots(&group);
-    let slot = slots.take(want(64 * MIB, 10)).unwrap();
+    let slot = slots.take(want(64 * MIB, 10), None).unwrap();
     for (file, value) in [("memory.max", "67108864"), ("memory.swap.max", "0"), ("pids.max", "10")] {
         assert_eq!(fake.get(&format!("{folder}/w0/{file}")), value);
     }
@@ -229,7 +230,7 @@ fn a_slot_whose_limits_are_refused_leaves_nothing() {
     let mut host = fake.detect();
     host.kernel.write = busy;
     let group = BoxGroup::create(&host, &id(), &demand()).unwrap();
-    let error = slots(&group).take(want(64 * MIB, 10)).unwrap_err();
+    let error = slots(&group).take(want(64 * MIB, 10), None).unwrap_err();
     assert!(matches!(&error, CgroupError::Limit { value, .. } if value == "67112960"), "{error}");
     assert!(!fake.root().join(v1("memory.stat")).exists() && !fake.root().join(v1("pids.max")).exists());
 }
@@ -245,17 +246,17 @@ fn slots_are_bounded_and_a_busy_one_is_retired() {
     host.kernel.write = busy;
     let group = BoxGroup::create(&host, &id(), &demand()).unwrap();
     let mut slots = slots(&group);
-    let first = slots.take(want(64 * MIB, 10)).unwrap();
+    let first = slots.take(want(64 * MIB, 10), None).unwrap();
     slots.give_back(first);
-    let second = slots.take(want(MIB, 10)).unwrap();
+    let second = slots.take(want(MIB, 10), None).unwrap();
     assert_ne!(first, second);
     slots.give_back(second);
-    assert_ne!(slots.take(want(64 * MIB, 10)).unwrap(), first, "never again");
+    assert_ne!(slots.take(want(64 * MIB, 10), None).unwrap(), first, "never again");
     for _ in 0..MOST - 2 {
-        slots.take(want(64 * MIB, 10)).unwrap();
+        slots.take(want(64 * MIB, 10), None).unwrap();
     }
-    let error = slots.take(want(64 * MIB, 10)).unwrap_err();
-    assert_eq!(error.to_string(), "all 64 groups for workers are in use");
+    let error = slots.take(want(64 * MIB, 10), None).unwrap_err();
+    assert_eq!(error.to_string(), "all 128 groups for workers are in use");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(crate) fn ten_thousand_uses_of_slots_leave_no_group_in_the_kernel() {
         let folder = tempfile::tempdir_in("/var/tmp").unwrap();
         for number in 0..10_000u64 {
             let memory_bytes = Some((16 + number % 3) * MIB);
-            let slot = slots.take(SlotDemand { memory_bytes, pids: Some(8) }).unwrap();
+            let slot = slots.take(SlotDemand { memory_bytes, pids: Some(8) }, None).unwrap();
             // Starting a process is what takes time: one in twenty is enough to fill the kernel's books.
             if number % 20 == 0 {
                 let file = folder.path().join(number.to_string());
@@ -48,7 +48,7 @@ pub(crate) fn a_fork_chain_in_a_slot_dies_and_the_slot_is_used_again() {
     let mut slots = slots(&test_box);
     let mut spared = test_box.command("/bin/sleep").arg("60").spawn().unwrap();
     for round in 0..10 {
-        let slot = slots.take(SlotDemand { memory_bytes: Some(32 * MIB), pids: Some(32) }).unwrap();
+        let slot = slots.take(SlotDemand { memory_bytes: Some(32 * MIB), pids: Some(32) }, None).unwrap();
         let mut chain = test_box.in_slot(slots.slot(slot), "/usr/bin/env");
         chain.args(["python3", "-c", FORK_CHAIN]).spawn().unwrap().wait().unwrap();
         let (begun, deadline) = (Instant::now(), soon());
@@ -69,7 +69,7 @@ pub(crate) fn a_box_with_busy_slots_is_killed_and_removed() {
     let mut slots = slots(&test_box);
     let mut children: Vec<_> = (0..3)
         .map(|_| {
-            let slot = slots.take(SlotDemand { memory_bytes: Some(16 * MIB), pids: Some(8) }).unwrap();
+            let slot = slots.take(SlotDemand { memory_bytes: Some(16 * MIB), pids: Some(8) }, None).unwrap();
             test_box.in_slot(slots.slot(slot), "/bin/sleep").arg("60").spawn().unwrap()
         })
         .collect();
@@ -87,7 +87,7 @@ pub(crate) fn the_peak_of_a_slot_is_that_of_one_use() {
     let test_box = TestBox::new(&with_workers());
     let mut slots = slots(&test_box);
     let mut peak = |program: &str| {
-        let slot = slots.take(SlotDemand { memory_bytes: Some(48 * MIB), pids: Some(8) }).unwrap();
+        let slot = slots.take(SlotDemand { memory_bytes: Some(48 * MIB), pids: Some(8) }, None).unwrap();
         let mut python = test_box.in_slot(slots.slot(slot), "/usr/bin/env");
         assert_eq!(python.args(["python3", "-c", program]).status().unwrap().code(), Some(0));
         let peak = slots.slot(slot).counted().peak_bytes.unwrap();

@@ -177,6 +177,13 @@ def others_hear_results(config):
     return False
 
 
+def only_pytest_serializes(config):
+    """Whether nobody but pytest itself turns reports into plain data and back."""
+    hooks = (config.hook.pytest_report_to_serializable, config.hook.pytest_report_from_serializable)
+    found = [implementation.function for hook in hooks for implementation in hook.get_hookimpls()]
+    return all((getattr(function, "__module__", None) or "").startswith("_pytest.") for function in found)
+
+
 def others_run_tests(config):
     """Whether anything but pytest itself has a part in running a test, before its setup or instead of it."""
     for implementation in config.hook.pytest_runtest_protocol.get_hookimpls():

@@ -2,12 +2,14 @@
 goes on with the rest when one was killed.
 
 One loop waits for testbox's orders, for workers' frames and for their ends. A worker's way: `want` a slot, fork,
-`joined`, `go`, its tests, its end, `ended`, testbox's `diagnosis`.
+`joined`, `go`, its tests, its end, `ended`, testbox's `diagnosis`. While a worker is at its last test the next one is
+already forked, and waits for its `go`, which testbox gives it when the other has been diagnosed.
 """
 
 import collections
 import contextlib
 import gc
+import itertools
 import os
 import selectors
 import shutil
@@ -147,8 +149,11 @@ class Controller:
             self._resting.discard(worker)
             self._on_frames(worker)
             if worker not in self._resting and not worker.is_mute:
-                self._selector.register(worker.link, selectors.EVENT_READ, lambda worker=worker: self._on_frames(worker))
+                self._listen(worker)
         self._flush()
+
+    def _listen(self, worker):
+        self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_frames(worker))
 
     def _rest(self, worker):
         """It has spoken."""
@@ -165,18 +170,28 @@ class Controller:
     # Slots and forks
 
     def _want_slots(self):
-        for number in range(self._settings.jobs):
-            if number in self._crew or self._stopping or not self._pending:
-                continue
-            chosen = self._admission.choose(
-                (batch for batch, _ in self._pending), [worker.batch for worker in self._crew.values()]
-            )
-            if chosen is None:
-                return
-            batch, script = self._pending[chosen]
-            del self._pending[chosen]
-            self._crew[number] = Forked(number, batch, script)
-            self._channel.send("want", w=number, memory=batch.memory, pids=batch.pids)
+        if self._stopping or not self._pending:
+            return
+        heads = [worker for worker in self._crew.values() if worker.before is None]
+        for _ in range(self._settings.jobs - len(heads)):
+            self._want(None)
+        followed = [worker.before for worker in self._crew.values()]
+        for worker in heads:
+            if worker.is_nearly_done() and worker not in followed:
+                self._want(worker)
+
+    def _want(self, before):
+        """The next batch gets a worker, if there is room for it once `before` has ended."""
+        others = [worker.batch for worker in self._crew.values() if worker is not before]
+        chosen = self._admission.choose((batch for batch, _ in self._pending), others) if self._pending else None
+        if chosen is None:
+            return
+        batch, script = self._pending[chosen]
+        del self._pending[chosen]
+        number = next(number for number in itertools.count() if number not in self._crew)
+        self._crew[number] = Forked(number, batch, script, before)
+        after = None if before is None else before.number
+        self._channel.send("want", w=number, memory=batch.memory, pids=batch.pids, after=after)
 
     def _on_orders(self):
         order = self._channel.receive()
@@ -200,7 +215,7 @@ class Controller:
     def _on_slot(self, worker, order):
         slot = Slot(order)
         worker.fork(self._shipper, slot, self._measured.next_file(), self._close_private)
-        self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_frames(worker))
+        self._listen(worker)
         self._selector.register(worker.bell, selectors.EVENT_READ, lambda: self._on_bell(worker))
         if worker.pidfd is not None:
             self._selector.register(worker.pidfd, selectors.EVENT_READ, lambda: None)
@@ -214,6 +229,7 @@ class Controller:
         self._channel.close()
 
     def _on_go(self, worker, _order):
+        worker.has_begun = True
         self._answer(worker, {"k": "go"})
 
     def _on_refused(self, _worker, order):
@@ -228,7 +244,11 @@ class Controller:
     # What workers say
 
     def _on_bell(self, worker):
-        if not worker.bell.recv(4096):
+        try:
+            rings = worker.bell.recv(4096)
+        except OSError:
+            rings = b""
+        if not rings:
             self._selector.unregister(worker.bell)
         self._on_frames(worker)
 
@@ -374,6 +394,8 @@ class Controller:
         if not worker.is_reported:
             return
         del self._crew[worker.number]
+        for other in self._crew.values():
+            other.before = None if other.before is worker else other.before
         kind = diagnosis.get("kind", "none")
         if not self._is_clean(worker) or kind != "none":
             self._on_kill(worker, kind, diagnosis)

@@ -44,14 +44,18 @@ class Running:
         self.told = "setup"
         self.since = time.monotonic()
         self.reports = []
-        self.has_log = False
+        #: What pytest_runtest_logstart was told.
+        self.log = None
 
 
 class Forked:
     """One worker, from the wish for a slot to testbox's diagnosis."""
 
-    def __init__(self, number, batch, script):
+    def __init__(self, number, batch, script, before=None):
         self.number = number
+        #: The worker that must have ended before this one begins.
+        self.before = before
+        self.has_begun = False
         self.batch = batch
         self.script = script
         self.rest = collections.deque(batch.tests)
@@ -112,6 +116,10 @@ class Forked:
     def finish(self):
         """The running test is over."""
         self.running = None
+
+    def is_nearly_done(self):
+        """Whether its last test runs, or its only one is about to."""
+        return self.has_begun and (not self.rest or len(self.batch.tests) == 1)
 
     def current(self):
         """The test that events belong to: the running one, else the last one, else the first one."""

@@ -3,7 +3,6 @@
 import os
 import re
 
-
 #: What is read of memory.stat; these lines are among its first on v1 and on v2.
 _STAT_BYTES = 512
 _STAT_LINES = re.compile(rb"^(anon|rss|shmem|file|cache) (\d+)\n", re.MULTILINE)

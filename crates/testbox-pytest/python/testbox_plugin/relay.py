@@ -20,6 +20,7 @@ class Relay:
         self._timeouts = timeouts
         self._needs = needs
         self._holds = holds
+        self._ours = compat.only_pytest_serializes(self._config)
         self._handlers = {
             "start": self._on_start,
             "when": self._on_when,
@@ -71,18 +72,17 @@ class Relay:
                 self._channel.hold("when", w=worker.number, when=running.when)
 
     def _on_logstart(self, worker, message):
-        item = self._session.items[worker.running.test]
-        self._tell_start(worker, message.get("nodeid", item.nodeid), _location(message, item))
+        self._tell_start(worker, message["nodeid"], reports.unpack(message["location"]))
 
     def _tell_start(self, worker, nodeid, location):
         running = worker.running
-        running.has_log = True
+        running.log = (nodeid, location)
         self._tell(worker, "pytest_runtest_logstart", nodeid=nodeid, location=location)
         if self._holds:
             worker.script.hold()
 
     def _on_report(self, worker, message):
-        report = reports.from_message(message, self._config, worker.said)
+        report = reports.from_message(message, self._config, worker.said, self._ours)
         running = worker.running
         running.reports.append(report)
         if running.test in self._verdicts and report.when == "call":
@@ -98,8 +98,9 @@ class Relay:
 
     def _on_logfinish(self, worker, message):
         worker.script.release()
-        item = self._session.items[worker.running.test]
-        nodeid, location = message.get("nodeid", item.nodeid), _location(message, item)
+        nodeid, location = worker.running.log
+        if "nodeid" in message:
+            nodeid, location = message["nodeid"], reports.unpack(message["location"])
         self._tell(worker, "pytest_runtest_logfinish", nodeid=nodeid, location=location)
 
     def _on_finish(self, worker, message):
@@ -140,7 +141,7 @@ class Relay:
             return
         running = worker.running
         item = self._session.items[running.test]
-        if not running.has_log:
+        if running.log is None:
             self._tell_start(worker, item.nodeid, item.location)
         worker.script.release()
         sections = [(f"Captured {name} {running.when}", text) for name, text in worker.captured()]
@@ -187,11 +188,6 @@ class Relay:
         warning = warnings.WarningMessage(pytest.PytestWarning(text), pytest.PytestWarning, path, line)
         arguments = {"warning_message": warning, "when": "runtest", "nodeid": item.nodeid, "location": None}
         self._tell(worker, "pytest_warning_recorded", **arguments)
-
-
-def _location(message, item):
-    """The item's own, unless the worker says another."""
-    return reports.unpack(message["location"]) if "location" in message else item.location
 
 
 def usage(numbers):

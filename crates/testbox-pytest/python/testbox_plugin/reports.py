@@ -20,8 +20,11 @@ MAX_TEXTS = 64 << 10
 #: Marks a tuple, or a mapping that is not plain JSON.
 _TUPLE, _PAIRS = "\0tuple", "\0pairs"
 _PLAIN = frozenset([type(None), bool, int, float, str])
-#: What a report leaves out if it is as in the one before, which mostly is another phase of the same test.
-_REPEATED = ("nodeid", "location", "keywords")
+_SIMPLE = _PLAIN | {list, tuple, dict}
+#: Besides what is empty or text, what mostly is as in the report before, of another phase of the same test.
+_REPEATED = ("location", "keywords")
+#: Where pytest puts the kind of a report.
+_TYPE = "$report_type"
 
 
 class Unsendable(Exception):
@@ -68,34 +71,63 @@ def unpack(value):
     return value
 
 
-def to_message(report, config, said):
+def to_message(report, config, said, ours):
     """A report as a frame, and the names of its attributes that could not be made JSON.
 
-    `said` is what this worker's last report said, as far as it may be left out.
+    `said` is what this worker's last report said: what is the same again is left out. `ours`: nobody but pytest makes
+    reports serializable, and what it does is known for one that has nothing to explain.
     """
-    data = config.hook.pytest_report_to_serializable(config=config, report=report)
-    data["sections"] = [(str(name), _middle_cut(str(text), MAX_SECTION)) for name, text in data.get("sections", ())]
-    data["user_properties"] = [(str(name), _property(value)) for name, value in data.get("user_properties", ())]
-    if isinstance(data.get("longrepr"), str):
-        data["longrepr"] = _middle_cut(data["longrepr"], MAX_SECTION)
-    packed, left_out = {}, []
-    for name in _REPEATED:
-        if name in data and name in said and data[name] == said[name]:
-            del data[name]
-        else:
-            said[name] = data.get(name)
+    data, packed, left_out = _data_of(report, config, ours), {}, []
+    gone = [name for name in said if name not in data]
     for name, value in data.items():
+        if name in said and _is_same(name, value, said[name]):
+            continue
         try:
             packed[name] = pack(value)
+            said[name] = dict(value) if type(value) is dict else value
         except (Unsendable, RecursionError):
             left_out.append(f"{name} ({type(value).__name__})")
-    message = {"k": "report", "data": packed, "subtests": compat.failed_subtests(config, report)}
+            gone.extend([name] if name in said else ())
+    message = {"k": "report", "data": packed}
+    if gone:
+        message["gone"] = gone
+        for name in gone:
+            del said[name]
+    subtests = compat.failed_subtests(config, report)
+    if subtests is not None:
+        message["subtests"] = subtests
     extras = compat.junit_extras(config, report)
     if extras is not None:
         message["junit"] = pack(extras)
     if isinstance(packed.get("longrepr"), str) and not isinstance(report.longrepr, str):
         message["rendered"] = True
     return message, left_out
+
+
+def _data_of(report, config, ours):
+    if ours and _explains_nothing(report):
+        data = dict(report.__dict__, **{_TYPE: "TestReport"})
+    else:
+        data = config.hook.pytest_report_to_serializable(config=config, report=report)
+    if data.get("sections"):
+        data["sections"] = [(str(name), _middle_cut(str(text), MAX_SECTION)) for name, text in data["sections"]]
+    if data.get("user_properties"):
+        data["user_properties"] = [(str(name), _property(value)) for name, value in data["user_properties"]]
+    if isinstance(data.get("longrepr"), str):
+        data["longrepr"] = _middle_cut(data["longrepr"], MAX_SECTION)
+    return data
+
+
+def _explains_nothing(report):
+    attributes = report.__dict__
+    simple = type(report) is pytest.TestReport and attributes.get("longrepr") is None and "result" not in attributes
+    return simple and all(type(value) in _SIMPLE for value in attributes.values())
+
+
+def _is_same(name, value, before):
+    """Whether the other side knows this value. Of numbers and of what is deep it is not asked."""
+    repeats = not value or type(value) is str or name in _REPEATED
+    return repeats and type(value) is type(before) and value == before
 
 
 def shortened(message):
@@ -121,12 +153,16 @@ def _middle_cut(text, most):
     return "%s\n... %d characters left out ...\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
 
 
-def from_message(message, config, said):
-    """The report again. `said` is what its worker's last report said."""
-    data = unpack(message["data"])
-    for name in _REPEATED:
-        said[name] = data[name] = data[name] if name in data else said[name]
-    report = config.hook.pytest_report_from_serializable(config=config, data=dict(data))
+def from_message(message, config, said, ours):
+    """The report again. `said` is what its worker's last report said; `ours` as in `to_message`."""
+    for name in message.get("gone", ()):
+        del said[name]
+    said.update(unpack(message["data"]))
+    data = {name: value.copy() if type(value) in (dict, list) else value for name, value in said.items()}
+    if ours and data.get(_TYPE) == "TestReport" and data["longrepr"] is None:
+        report = pytest.TestReport(**{name: value for name, value in data.items() if name != _TYPE})
+    else:
+        report = config.hook.pytest_report_from_serializable(config=config, data=dict(data))
     compat.restore_subtest(config, report, data, message.get("subtests"))
     if message.get("junit"):
         report.testbox_junit = unpack(message["junit"])

@@ -41,9 +41,10 @@ def serve(shipper, tests, link, slot, files, coverage_file, random_state):
         # Only what is registered from here on runs at the end of this process.
         atexit._clear()
         shipper.take_over(link, Gauges(slot.gauges), compat.Measured.divert(coverage_file))
-        while link.receive().get("k") != "go":
-            pass
-        _run(session, tests, shipper)
+        if _may_begin(link):
+            # From here on the tests may look at this process.
+            set_dumpable(True)
+            _run(session, tests, shipper)
         shipper.close()
         status = 0
     except Lost:
@@ -55,14 +56,28 @@ def serve(shipper, tests, link, slot, files, coverage_file, random_state):
         os._exit(status)
 
 
+def _may_begin(link):
+    """Waits for the word whether the tests begin."""
+    while True:
+        try:
+            word = link.receive().get("k")
+        except KeyboardInterrupt:
+            # The controller has heard it as well, and says what follows.
+            continue
+        if word in ("go", "halt"):
+            return word == "go"
+
+
 def _settle(config, link, slot, files):
     """Joins the cgroup and says so; testbox's `go` answers when it has seen this process in it."""
-    set_dumpable(True)
     compat.keep_captured(config, files)
     try:
         for descriptor in slot.join:
             os.write(descriptor, b"0")
+        # Only who may be looked into may write this; the tests of other workers may not yet look.
+        set_dumpable(True)
         set_oom_score(WORKER_OOM_SCORE)
+        set_dumpable(False)
         keep_signals_inside()
     except OSError as error:
         link.send({"k": "outside", "why": str(error)})
@@ -153,8 +168,9 @@ class Shipper:
         self._phase = None
         self._halted = False
         self._left_out = set()
-        self._item = None
-        self._said = {}
+        #: What pytest_runtest_logstart said last.
+        self._log = None
+        self._said, self._ours = {}, compat.only_pytest_serializes(self._config)
         self._config.pluginmanager.register(self, "testbox-shipper")
 
     def take_over(self, link, gauges, write_coverage):
@@ -166,7 +182,7 @@ class Shipper:
 
     def begin(self, test, item):
         """A test begins."""
-        self._phase, self._item = "setup", item
+        self._phase = "setup"
         self._asks_now = self._always_asks or compat.uses_capture_fixture(item)
         self._gauges.begin()
         self._ship({"k": "start", "i": test}, hold=self._holds_start)
@@ -200,9 +216,7 @@ class Shipper:
 
     def leave(self):
         """The batch is over, although the process does not come to its end."""
-        text = (
-            "a worker had run its tests and did not end within %d s: its threads or exit handlers were not waited for"
-        )
+        text = "a worker had run its tests, but its threads or exit handlers did not end within %d s"
         self._ship({"k": "note", "text": text % EXIT_SECONDS})
         self.close()
         os._exit(0)
@@ -234,7 +248,9 @@ class Shipper:
         try:
             self._link.hold(message)
         except TooLong:
-            self._link.hold(reports.shortened(message))
+            message = reports.shortened(message)
+            self._said.update(message["data"])
+            self._link.hold(message)
         if ask or not hold:
             self._link.flush()
         if ask:
@@ -278,7 +294,8 @@ class Shipper:
 
     def pytest_runtest_logstart(self, nodeid, location):
         if os.getpid() == self._owner:
-            self._ship(self._log("logstart", nodeid, location), ask=self._asks_now, hold=True)
+            self._log = (nodeid, tuple(location))
+            self._ship(self._log_message("logstart"), ask=self._asks_now, hold=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
@@ -286,7 +303,7 @@ class Shipper:
             compat.restore_junit_extras(self._config, report)
         if os.getpid() != self._owner:
             return
-        message, left_out = reports.to_message(report, self._config, self._said)
+        message, left_out = reports.to_message(report, self._config, self._said, self._ours)
         for name in set(left_out) - self._left_out:
             self._left_out.add(name)
             self._ship({"k": "note", "text": f"a report's attribute stays in the worker: {name} is no JSON"})
@@ -294,16 +311,13 @@ class Shipper:
 
     def pytest_runtest_logfinish(self, nodeid, location):
         if os.getpid() == self._owner:
-            self._ship(self._log("logfinish", nodeid, location), hold=True)
+            is_same = self._log == (nodeid, tuple(location))
+            self._log = (nodeid, tuple(location))
+            self._ship({"k": "logfinish"} if is_same else self._log_message("logfinish"), hold=True)
 
-    def _log(self, kind, nodeid, location):
-        """The controller knows what is the item's own."""
-        message = {"k": kind}
-        if nodeid != self._item.nodeid:
-            message["nodeid"] = nodeid
-        if location != self._item.location:
-            message["location"] = reports.pack(tuple(location))
-        return message
+    def _log_message(self, kind):
+        nodeid, location = self._log
+        return {"k": kind, "nodeid": nodeid, "location": reports.pack(location)}
 
     def pytest_warning_recorded(self, warning_message, when, nodeid):
         if os.getpid() == self._owner:

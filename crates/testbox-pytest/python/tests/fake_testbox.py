@@ -69,6 +69,8 @@ class Run:
         self.joined = tempfile.TemporaryFile()  # noqa: SIM115
         self._settings = dict({"isolate": "none", "jobs": 1, "max_kills": 10, "retry_killed": 0}, **settings)
         self._leave_after = leave_after
+        #: Who waits for whom, and who has joined and waits.
+        self._after, self._ready = {}, set()
         self._socket = ours
         self._heard = threading.Condition()
         self._thread = threading.Thread(target=self._listen)
@@ -104,16 +106,27 @@ class Run:
         if frame["t"] == "hello":
             self._send({"t": "welcome", "settings": self._settings}, self._writer)
         elif frame["t"] == "want":
+            self._after[worker] = frame.get("after")
             order = {"t": "slot", "w": worker, "join": 1, "gauges": ["peak", "stat"], "memory": frame["memory"]}
             with open("/proc/self/statm", "rb") as stat:
                 self._send(order, self.joined.fileno(), self._writer, null, stat.fileno())
         elif frame["t"] == "joined":
-            self._send({"t": "go", "w": worker})
+            self._ready.add(worker)
+            self._begin()
         elif frame["t"] == "ended":
             kind, summary = diagnosis(frame)
             stack = ["/p/data.py:41 in load"] if kind != "none" else []
             order = {"t": "diagnosis", "w": worker, "kind": kind, "summary": summary, "stack": stack}
             self._send(dict(order, left=self._settings.get("left", [])))
+            self._after = {w: before for w, before in self._after.items() if w != worker}
+            self._ready.discard(worker)
+            self._begin()
+
+    def _begin(self):
+        """Those begin who have joined and have nobody to wait for any more."""
+        for worker in [worker for worker in self._ready if self._after[worker] not in self._after]:
+            self._ready.remove(worker)
+            self._send({"t": "go", "w": worker})
 
     def _send(self, order, *descriptors):
         if descriptors:

@@ -3,6 +3,7 @@
 import array
 import json
 import os
+import select
 import socket
 import struct
 import sys
@@ -17,6 +18,7 @@ from testbox_plugin.batches import after_a_kill, make, once_more
 from testbox_plugin.channel import Channel, Lost, Stream
 from testbox_plugin.gauges import Gauges
 from testbox_plugin.progress import line, span
+from testbox_plugin.replay import Stage
 from testbox_plugin.reports import pack, unpack
 from testbox_plugin.settings import Need, Settings, path_pattern
 
@@ -217,6 +219,30 @@ def test_frames_that_are_none_end_the_conversation(data):
     ours.sendall(data)
     with pytest.raises(Lost):
         Stream(theirs, 1 << 20).receive()
+
+
+def test_only_what_cannot_wait_rings():
+    (ours, theirs), (bell, clapper) = socket.socketpair(), socket.socketpair()
+    speaker, listener = Stream(theirs, 1 << 20, bell=clapper), Stream(ours, 1 << 20)
+    speaker.hold({"n": 1})
+    speaker.flush()
+    assert not select.select([bell], [], [], 0)[0]
+    speaker.send({"n": 2})
+    speaker.send({"n": 3})
+    assert bell.recv(9) == b"\0\0"
+    assert [listener.receive(wait=False) for _ in range(4)] == [{"n": 1}, {"n": 2}, {"n": 3}, None]
+
+
+def test_batches_are_told_in_the_order_of_their_first_tests():
+    stage = Stage(None)
+    late, first, again = stage.open(7), stage.open(2), stage.open(2)
+    assert stage.is_front(first)
+    first.is_over = True
+    stage.play()
+    assert stage.is_front(again), "what was opened later for the same test comes after it"
+    again.is_over = True
+    stage.play()
+    assert stage.is_front(late) and not stage.has_more()
 
 
 def test_gauges_of_either_cgroup_version(tmp_path):

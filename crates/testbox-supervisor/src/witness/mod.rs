@@ -261,8 +261,8 @@ impl Witness {
         let mut stage = Stage { channel: &mut self.channel, session, scene, effects };
         let workers = &mut self.workers;
         match &frame {
-            Frame::Want { w, memory, pids } => {
-                workers.want(&mut stage, *w, SlotDemand { memory_bytes: *memory, pids: *pids })?;
+            Frame::Want { w, memory, pids, after } => {
+                workers.want(&mut stage, *w, *after, SlotDemand { memory_bytes: *memory, pids: *pids })?;
             }
             Frame::Joined { w } => workers.joined(&mut stage, *w)?,
             Frame::Ended { w, status, clean } => workers.ended(&mut stage, *w, *status, *clean)?,

@@ -127,11 +127,11 @@ fn forged_and_endless_frames_end_the_conversation_with_a_warning() {
 fn what_cannot_be_said_now_ends_the_conversation() {
     let ended = r#"{"t":"ended","w":0,"status":0,"clean":true}"#;
     let wanted = |w: u32| WANT.replace("\"w\":0", &format!("\"w\":{w}"));
-    let (far, farther) = (wanted(1), wanted(u32::MAX));
+    let (far, farther) = (wanted(2), wanted(u32::MAX));
     let rows: [(&[&str], &str); 9] = [
         (&[HELLO], "a second `hello`"),
-        (&[&far], "worker 1 is wanted, where 1 may run"),
-        (&[&farther], "worker 4294967295 is wanted, where 1 may run"),
+        (&[&far], "worker 2 is wanted, where there are 2 places"),
+        (&[&farther], "worker 4294967295 is wanted, where there are 2 places"),
         (&[WANT, WANT], "worker 0 is wanted, which has not ended"),
         (&[JOINED], "there is no worker 0"),
         (&[WANT, JOINED, JOINED], "worker 0 joined twice"),
@@ -211,6 +211,31 @@ fn a_run_that_is_ended_says_where_its_test_was() {
     let calls = vec!["/p/a.py:3 in spin".to_owned()];
     assert_eq!(evidence.tests[0].stack, calls);
     assert_eq!(evidence.stack, Some(StackDump { at_ms: 5, calls }));
+}
+
+#[test]
+fn a_worker_begins_when_the_one_before_it_has_ended() {
+    let mut talk = Talk::begun(&plan());
+    let after = |w: u32, before: u32| format!(r#"{{"t":"want","w":{w},"memory":null,"pids":null,"after":{before}}}"#);
+    let said = |kind: &str, w: u32| format!(r#"{{"t":"{kind}","w":{w},"status":0,"clean":true}}"#);
+    let kinds = |talk: &mut Talk| {
+        let kind = |order: &Value| format!("{} {}", order["t"].as_str().unwrap(), order["w"]);
+        talk.orders().0.iter().map(kind).collect::<Vec<_>>()
+    };
+    for frame in [WANT, JOINED, &after(1, 0), &said("joined", 1)] {
+        assert_eq!(talk.say(frame), []);
+    }
+    assert_eq!(kinds(&mut talk), ["slot 0", "go 0", "slot 1"], "worker 1 is ready and has to wait");
+    talk.say(&said("ended", 0));
+    assert_eq!(kinds(&mut talk), ["diagnosis 0", "go 1"]);
+    for (frames, expected) in [
+        (vec![after(0, 0), said("joined", 0)], ["slot 0", "go 0"]),
+        (vec![said("ended", 1), after(1, 7), said("joined", 1)], ["diagnosis 1", "slot 1"]),
+    ] {
+        frames.iter().for_each(|frame| assert_eq!(talk.say(frame), []));
+        assert_eq!(kinds(&mut talk)[..2], expected, "there is nobody to wait for");
+    }
+    assert_eq!(talk.say(&said("ended", 1)), [], "it had begun");
 }
 
 #[test]

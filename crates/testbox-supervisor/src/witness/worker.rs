@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use testbox_cgroup::{CgroupError, Counted, Slot, SlotId, SlotLimits, Slots};
+use testbox_cgroup::{CgroupError, Counted, Slot, SlotDemand, SlotId, SlotLimits, Slots};
 use testbox_model::ProcessUse;
 
 use super::clock::Clock;
@@ -25,6 +25,10 @@ pub(super) struct Worker {
     /// `None`: workers have no groups on this host.
     pub(super) slot: Option<SlotId>,
     pub(super) state: State,
+    /// What it shall be able to use.
+    pub(super) demand: SlotDemand,
+    /// The worker that must have ended before it begins.
+    pub(super) after: Option<u32>,
     /// Its first process, once it was seen in its slot.
     pub(super) process: Option<OwnedFd>,
     pub(super) stacks: Stacks,
@@ -46,6 +50,8 @@ pub(super) enum State {
     Wanted,
     /// It says that it joined, and nobody is in the slot.
     Missing { until: Instant },
+    /// It was seen in its slot, and waits for its turn.
+    Ready,
     /// It runs its batch.
     Running,
     /// It was reaped; what it left behind is dying.
@@ -63,12 +69,19 @@ pub(super) struct End {
 
 impl Worker {
     /// A worker that gets this slot.
-    pub(super) fn new(slot: Option<(SlotId, &Slot)>, stacks: Stacks) -> std::io::Result<Self> {
+    pub(super) fn new(
+        slot: Option<(SlotId, &Slot)>,
+        demand: SlotDemand,
+        after: Option<u32>,
+        stacks: Stacks,
+    ) -> std::io::Result<Self> {
         let alarms = slot.iter().flat_map(|(_, slot)| slot.alarms()).map(|alarm| alarm.as_fd().try_clone_to_owned());
         let limits = slot.map(|(_, slot)| slot.limits());
         Ok(Self {
             slot: slot.map(|(id, _)| id),
             state: State::Wanted,
+            demand,
+            after,
             process: None,
             stacks,
             clock: Clock::default(),
@@ -103,14 +116,23 @@ impl Worker {
         }
     }
 
-    /// It says that it joined. True if its only process was found; false if nobody is there.
-    pub(super) fn find(&mut self, slot: &Slot, now: Instant) -> Result<bool, CgroupError> {
+    /// Its slot has other limits than when it was taken.
+    pub(super) fn limited_anew(&mut self, slot: &Slot) -> std::io::Result<()> {
+        let alarms = slot.alarms().iter().map(|alarm| alarm.as_fd().try_clone_to_owned());
+        self.alarms = alarms.collect::<std::io::Result<_>>()?;
+        self.limits = Some(slot.limits());
+        self.storm = Storm::new(slot.limits().pids);
+        Ok(())
+    }
+
+    /// It says that it joined: it is ready if its only process was found, missing if nobody is there.
+    pub(super) fn find(&mut self, slot: &Slot, now: Instant) -> Result<(), CgroupError> {
         self.process = process_in(slot)?;
         self.state = match self.process {
-            Some(_) => State::Running,
+            Some(_) => State::Ready,
             None => State::Missing { until: now + MISSING },
         };
-        Ok(self.process.is_some())
+        Ok(())
     }
 
     /// Its end was told.
@@ -122,7 +144,7 @@ impl Worker {
     /// When something is due: a clock, the next pass of a kill, the end of a wait.
     pub(super) fn next(&self) -> Option<Instant> {
         match &self.state {
-            State::Wanted => None,
+            State::Wanted | State::Ready => None,
             State::Missing { until } => Some(*until),
             State::Running if self.kill.is_some() => self.next_pass,
             State::Running => self.clock.next(),
@@ -135,7 +157,7 @@ impl Worker {
         match &self.state {
             State::Missing { until } => now >= *until,
             State::Ended(end) => now >= end.until,
-            State::Wanted | State::Running => false,
+            State::Wanted | State::Ready | State::Running => false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use rustix_libc_wrappers::process::SignalExt;
-use testbox_cgroup::{CgroupError, Counted, SlotDemand, Slots};
+use testbox_cgroup::{CgroupError, Counted, SlotDemand, SlotId, Slots};
 use testbox_model::{RunEvent, RunPlan, StackDump, TestVerdict};
 use testbox_pytest::{Order, Session};
 
@@ -22,6 +22,8 @@ use crate::status::payload_end;
 
 /// Workers at once, at most.
 const MOST: usize = 64;
+/// Of each worker that runs, one more may be there that begins after it.
+const EACH: usize = 2;
 const SIGKILL: i32 = 9;
 
 /// The workers of a run.
@@ -61,10 +63,10 @@ type Done = Result<(), Trouble>;
 impl Workers {
     pub(super) fn new(plan: &RunPlan) -> Self {
         let testing = &plan.testing;
-        let jobs = usize::try_from(testing.jobs.value).unwrap_or(MOST).clamp(1, MOST);
+        let places = EACH * usize::try_from(testing.jobs.value).unwrap_or(MOST).clamp(1, MOST);
         let ms = |span: Option<testbox_model::Duration>| span.map(testbox_model::Duration::as_ms);
         Self {
-            table: std::iter::repeat_with(|| None).take(jobs).collect(),
+            table: std::iter::repeat_with(|| None).take(places).collect(),
             planned_ms: [ms(testing.test_timeout.value), ms(testing.teardown_timeout.value)],
             dump_signal: None,
             project: plan.project.clone(),
@@ -78,14 +80,20 @@ impl Workers {
     }
 
     /// A worker is about to be forked and needs a slot.
-    pub(super) fn want(&mut self, stage: &mut Stage<'_, '_>, w: u32, demand: SlotDemand) -> Done {
-        let jobs = self.table.len();
+    pub(super) fn want(&mut self, stage: &mut Stage<'_, '_>, w: u32, after: Option<u32>, demand: SlotDemand) -> Done {
+        let places = self.table.len();
+        // One that has ended meanwhile is not waited for; nobody waits for itself.
+        let after = after.filter(|before| *before != w && find(&mut self.table, *before).is_ok());
+        let freed = after.and_then(|before| find(&mut self.table, before).ok()).and_then(|before| before.slot);
         let place = usize::try_from(w).ok().and_then(|index| self.table.get_mut(index));
-        let place = place.ok_or_else(|| Trouble::Forged(format!("worker {w} is wanted, where {jobs} may run")))?;
+        let place =
+            place.ok_or_else(|| Trouble::Forged(format!("worker {w} is wanted, where there are {places} places")))?;
         if place.is_some() {
             return Err(Trouble::Forged(format!("worker {w} is wanted, which has not ended")));
         }
-        match equip(stage.scene.slots.as_deref_mut(), demand, &self.project) {
+        let stacks = Stacks::new(&self.project).map_err(|error| format!("cannot make a pipe: {error}"));
+        let slots = stage.scene.slots.as_deref_mut();
+        match stacks.and_then(|stacks| equip(slots, demand, after, freed, stacks)) {
             Ok(equipped) => {
                 *place = Some(equipped.worker);
                 let (join, gauges) = (equipped.join, equipped.gauges);
@@ -99,24 +107,51 @@ impl Workers {
         }
     }
 
-    /// A worker says that it is in its slot: it may begin if it is, alone.
+    /// A worker says that it is in its slot: it may begin if it is, alone, and if it is its turn.
     pub(super) fn joined(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
         let worker = find(&mut self.table, w)?;
         if !matches!(worker.state, State::Wanted) {
             return Err(Trouble::Forged(format!("worker {w} joined twice")));
         }
-        let slots = stage.scene.slots.as_deref_mut();
-        let Some((slots, id)) = slots.zip(worker.slot) else {
-            worker.state = State::Running;
+        match stage.scene.slots.as_deref_mut().zip(worker.slot) {
+            None => worker.state = State::Ready,
+            Some((slots, id)) => worker
+                .find(slots.slot(id), stage.scene.now)
+                .map_err(|error| Trouble::Fault(format!("worker {w} is not where it must be: {}", told(&error))))?,
+        }
+        self.begin(stage, w)
+    }
+
+    /// A worker begins if it is ready and nobody must end before it.
+    fn begin(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
+        let worker = find(&mut self.table, w)?;
+        if !matches!(worker.state, State::Ready) || worker.after.is_some() {
+            return Ok(());
+        }
+        worker.state = State::Running;
+        let Some((slots, id)) = stage.scene.slots.as_deref_mut().zip(worker.slot) else {
             return Ok(stage.channel.send(&Order::Go { w }, Vec::new())?);
         };
-        let found = worker.find(slots.slot(id), stage.scene.now);
-        let found =
-            found.map_err(|error| Trouble::Fault(format!("worker {w} is not where it must be: {}", told(&error))))?;
-        if found {
-            stage.channel.send(&Order::Go { w }, Vec::new())?;
-            // The worker runs already. Without an alarm the samples see less of its last moment.
-            drop(slots.slot_mut(id).arm());
+        // What was free when its slot was taken may not be so now.
+        if slots.refit(id, worker.demand).map_err(|error| fault(w, &error))? {
+            let limited = worker.limited_anew(slots.slot(id));
+            limited.map_err(|error| Trouble::Fault(format!("cannot copy an alarm of worker {w}: {error}")))?;
+        }
+        stage.channel.send(&Order::Go { w }, Vec::new())?;
+        // The worker runs already. Without an alarm the samples see less of its last moment.
+        drop(slots.slot_mut(id).arm());
+        Ok(())
+    }
+
+    /// A worker has ended: those begin that waited for it.
+    fn succeed(&mut self, stage: &mut Stage<'_, '_>, ended: u32) -> Done {
+        for w in 0..u32::try_from(self.table.len()).unwrap_or(0) {
+            if let Ok(worker) = find(&mut self.table, w)
+                && worker.after == Some(ended)
+            {
+                worker.after = None;
+                self.begin(stage, w)?;
+            }
         }
         Ok(())
     }
@@ -189,8 +224,10 @@ impl Workers {
         {
             return Ok(());
         }
-        let worker = self.take(w);
-        worker.map_or(Ok(()), |worker| explain(stage, w, worker))
+        if let Some(worker) = self.take(w) {
+            explain(stage, w, worker)?;
+        }
+        self.succeed(stage, w)
     }
 
     /// What is due now.
@@ -209,7 +246,7 @@ impl Workers {
                 }
                 State::Running => self.on_clock(stage, w)?,
                 State::Ended(_) if worker.pass_is_due(now) => self.settle(stage, w)?,
-                State::Wanted | State::Missing { .. } | State::Ended(_) => {}
+                State::Wanted | State::Missing { .. } | State::Ready | State::Ended(_) => {}
             }
         }
         Ok(())
@@ -392,21 +429,26 @@ struct Equipped {
     memory: Option<u64>,
 }
 
-fn equip(slots: Option<&mut Slots>, demand: SlotDemand, project: &Path) -> Result<Equipped, String> {
-    let (stacks, dumps) = Stacks::new(project).map_err(|error| format!("cannot make a pipe: {error}"))?;
+fn equip(
+    slots: Option<&mut Slots>,
+    demand: SlotDemand,
+    after: Option<u32>,
+    freed: Option<SlotId>,
+    (stacks, dumps): (Stacks, OwnedFd),
+) -> Result<Equipped, String> {
     let failed = |error: std::io::Error| format!("cannot copy a descriptor: {error}");
     let Some(slots) = slots else {
-        let worker = Worker::new(None, stacks).map_err(failed)?;
+        let worker = Worker::new(None, demand, after, stacks).map_err(failed)?;
         return Ok(Equipped { worker, fds: vec![dumps], join: 0, gauges: Vec::new(), memory: None });
     };
-    let id = slots.take(demand).map_err(|error| told(&error))?;
+    let id = slots.take(demand, freed).map_err(|error| told(&error))?;
     let slot = slots.slot(id);
     let mut fds = slot.join_fds().map_err(|error| told(&error))?;
     let join = fds.len();
     fds.push(dumps);
     let (gauges, gauge_fds): (Vec<_>, Vec<_>) = slot.gauges().into_iter().unzip();
     fds.extend(gauge_fds);
-    let worker = Worker::new(Some((id, slot)), stacks).map_err(failed)?;
+    let worker = Worker::new(Some((id, slot)), demand, after, stacks).map_err(failed)?;
     Ok(Equipped { worker, fds, join, gauges, memory: Some(slot.limits().memory_bytes) })
 }
 
