@@ -62,10 +62,10 @@ fn the_sample_projects_runaways_are_named_in_one_run() {
         "tests/runaway/hang_in_c.py",
         "tests/runaway/memory_in_test.py",
     ];
-    let flags = ["--memory", "256M", "--pids", "64", "--test-timeout", "10s"];
+    let flags = ["--memory", "256M", "--pids", "32", "--test-timeout", "10s"];
     let run = project.pytest(&flags, &files).expect_code(1);
     let limit_words = [
-        ("fork_bomb.py::test_forks_for_ever", "pids", "reached its 53 processes and threads", "fork_bomb.py:13 in "),
+        ("fork_bomb.py::test_forks_for_ever", "pids", "reached its 21 processes and threads", "fork_bomb.py:13 in "),
         ("hang_in_c.py::test_spins_in_c", "timeout", "setup and call took longer than 10 s", "hang_in_c.py:14 in "),
         ("memory_in_test.py::test_takes_all_memory", "memory", "used all of its ", "memory_in_test.py:17 in "),
     ];
@@ -111,7 +111,7 @@ fn shown_in_readme(run: &Finished) {
 fn stacks_come_before_the_kill_for_memory() {
     let project = Project::new();
     let text = "\
-import multiprocessing, pytest, time
+import multiprocessing, os, pytest, time
 KILLS = range(NUMBER)
 
 @pytest.mark.parametrize('number', KILLS)
@@ -125,15 +125,19 @@ def test_slow_growth(number):
 def test_one_burst(number):
     assert b'x' * (1 << 30)
 
-def hold():
+def hold(reader, writer):
+    os.close(writer)
     taken = b'x' * (8 << 20)
-    time.sleep(0.5)
+    os.read(reader, 1)
 
 @pytest.mark.parametrize('number', KILLS)
 def test_many_processes(number):
     fork = multiprocessing.get_context('fork')
-    children = [fork.Process(target=hold) for _ in range(40)]
+    reader, writer = os.pipe()
+    children = [fork.Process(target=hold, args=(reader, writer)) for _ in range(40)]
     for child in children: child.start()
+    time.sleep(0.5)
+    os.close(writer)
     for child in children: child.join()
 ";
     project.write("test_x.py", &text.replace("NUMBER", &KILLS.to_string()));
