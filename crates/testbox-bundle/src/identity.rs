@@ -1,5 +1,9 @@
 //! As whom the box runs: never as root of the host.
 
+use std::os::unix::fs::MetadataExt;
+
+use testbox_model::RunPlan;
+
 use crate::bundle::Identity;
 use crate::host::Host;
 
@@ -7,6 +11,14 @@ use crate::host::Host;
 const RESERVED_UID: u32 = 735_700;
 /// Its number in the box.
 const RESERVED_BOX_UID: u32 = 1000;
+
+/// The identity of a plan's box, which is known before its bundle is.
+///
+/// A project that cannot be looked at has no owner here; [`build`](crate::build) refuses it.
+pub fn identity(plan: &RunPlan, host: &Host) -> Identity {
+    let metadata = fs_err::metadata(host.real(&plan.project));
+    choose(host, metadata.map_or((0, 0), |metadata| (metadata.uid(), metadata.gid())))
+}
 
 /// The identity for a caller and the owner of the project's root.
 ///
@@ -36,7 +48,16 @@ mod tests {
 
     fn host(euid: u32, sudo_uid: Option<u32>) -> Host {
         let (egid, sudo_gid) = (euid, sudo_uid.map(|uid| uid + 1));
-        Host { root: "/".into(), euid, egid, environment: Vec::new(), home: None, sudo_uid, sudo_gid }
+        Host {
+            root: "/".into(),
+            euid,
+            egid,
+            environment: Vec::new(),
+            home: None,
+            sudo_uid,
+            sudo_gid,
+            ..Host::current()
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub use bundle::{BoxMount, Bundle, Entry, Identity, Interpreter, Process, Resour
 pub use error::BundleError;
 pub use export::export;
 pub use host::Host;
+pub use identity::identity;
 pub use outline::Outline;
 pub use python::PythonError;
 pub use spec::{Layers, Namespaces, Placement, oci_spec};

@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{Bundle, Identity};
+use crate::bundle::Bundle;
 
 /// A bundle without what only the box itself is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outline {
-    /// As whom the box runs.
-    pub identity: Identity,
     /// testbox's pytest plugin is part of it, and its socket has to be passed.
     pub plugin: bool,
     /// How many seccomp filters are loaded.
@@ -25,7 +23,6 @@ impl Outline {
     /// The outline of this bundle.
     pub fn of(bundle: &Bundle) -> Self {
         Self {
-            identity: bundle.identity,
             plugin: bundle.process.plugin,
             filters: bundle.filters.len(),
             must_stay_absent: bundle.must_stay_absent.clone(),

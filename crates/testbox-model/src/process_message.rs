@@ -89,6 +89,8 @@ pub enum InitMessage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum SupervisorMessage {
+    /// Start the command, once the box stands. Comes first.
+    Start,
     /// Send this signal to the payload's process group.
     Signal {
         /// Signal number.

@@ -59,7 +59,12 @@ impl Channel {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut iov = [IoSliceMut::new(&mut bytes)];
-        let received = rustix::net::recvmsg(&self.0, &mut iov, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let mut take = || rustix::net::recvmsg(&self.0, &mut iov, &mut control, RecvFlags::CMSG_CLOEXEC);
+        let received = match take() {
+            // The other side went without having read everything; what it said before is still there, and is next.
+            Err(rustix::io::Errno::CONNRESET) => take(),
+            received => received,
+        }?;
         let mut descriptors = Vec::new();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = message {
@@ -84,5 +89,23 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testbox_model::SupervisorMessage;
+
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_one_who_did_not_listen_are_heard() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        ours.send(&SupervisorMessage::Start, &[]).unwrap();
+        theirs.send(&InitMessage::Created { pid: 7 }, &[]).unwrap();
+        drop(theirs);
+        let (heard, _) = ours.receive::<InitMessage>().unwrap().unwrap();
+        assert_eq!(heard, InitMessage::Created { pid: 7 });
+        assert!(ours.receive::<InitMessage>().unwrap().is_none());
     }
 }

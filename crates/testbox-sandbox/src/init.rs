@@ -76,6 +76,7 @@ impl Init {
         let describe = || "start the command".to_owned();
         let Prepared { payload, master, start } = prepared;
         tell_that_the_box_stands(channel, master.as_ref())?;
+        await_start(channel).at(SetupStep::Fork, describe)?;
         rustix::io::write(&start, b"!").at(SetupStep::Fork, describe)?;
         // libcontainer's descriptors go as well; and the plugin's socket, which ends with the command.
         std::mem::forget((master, start));
@@ -97,6 +98,15 @@ fn tell_that_the_box_stands(channel: &Channel, master: Option<&OwnedFd>) -> Resu
     channel
         .send(&InitMessage::Descriptors { names }, &fds)
         .at(SetupStep::Fork, || "pass descriptors to testbox".to_owned())
+}
+
+/// main's word is usually there already; without it nothing of the command runs.
+fn await_start(channel: &Channel) -> io::Result<()> {
+    match channel.receive()? {
+        Some((SupervisorMessage::Start, _)) => Ok(()),
+        Some(_) => Err(io::Error::other("testbox sent another word first")),
+        None => Err(io::Error::other("testbox is gone")),
+    }
 }
 
 impl Executor for Init {

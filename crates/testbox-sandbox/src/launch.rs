@@ -10,9 +10,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use testbox_bundle::{Bundle, BundleError, Outline};
+use testbox_bundle::{Bundle, BundleError, Identity, Outline};
 use testbox_cgroup::BoxGroup;
-use testbox_model::{InitMessage, Net};
+use testbox_model::{InitMessage, Net, SupervisorMessage};
 
 use crate::launcher::{self, Go, Orders, Planned, Stdio};
 use crate::namespaces::Namespaces;
@@ -49,16 +49,14 @@ pub struct Launcher {
 /// What a launcher has to know to make a box of its bundle.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// The bundle's outline.
-    pub outline: &'a Outline,
+    /// As whom the box runs.
+    pub identity: Identity,
     /// The box's cgroups; the launcher joins them before it makes anything.
     pub group: &'a BoxGroup,
     /// The box's name.
     pub box_id: &'a str,
     /// Processes of the payload's user in the box (RLIMIT_NPROC), where no cgroup limits them.
     pub nproc_limit: Option<u64>,
-    /// Readable when the user asks to stop.
-    pub cancel: BorrowedFd<'a>,
 }
 
 /// A box that stands; its command is about to run.
@@ -78,6 +76,15 @@ pub struct Running {
     pub bounded: Vec<(String, OwnedFd)>,
     /// The upper layer of the project's overlay view.
     pub upper: Option<OwnedFd>,
+    /// The launcher, which may still be going away: with it go its mounts, which takes the kernel a while.
+    pub launcher: Leaving,
+}
+
+/// A launcher whose work is done; it is gone when this is dropped.
+#[derive(Debug)]
+#[must_use = "the launcher is gone only when this is dropped"]
+pub struct Leaving {
+    _child: Child,
 }
 
 /// main's ends of the command's streams.
@@ -120,7 +127,7 @@ impl Launcher {
                 launcher::run(Orders { main, channel: theirs, stdio: inner }, bundle)
             }
             Fork::Parent(pid) => {
-                let child = Child(Some(pid));
+                let child = Child { pid: Some(pid), pidfd: open_pidfd(pid.as_raw())? };
                 let namespaces = Namespaces::start(wiring.net)?;
                 Ok(Self { child, channel: ours, streams: outer, plugin, namespaces })
             }
@@ -140,57 +147,66 @@ impl Launcher {
         }
     }
 
-    /// Lets it make the box and start its command.
+    /// Lets it make the box as soon as it has its bundle, up to the start of the command. Does not wait for it.
     ///
-    /// On an error, processes of a half-built box may still be ending; kill and remove the group, then call
-    /// [`reap_children`].
+    /// When a box is given up from here on, processes of a half-built one may still be ending; kill and remove the
+    /// group, then call [`reap_children`].
     ///
     /// # Errors
-    /// The step that failed, with its cause ([`SandboxError`]).
-    pub fn launch(self, launch: &Launch<'_>) -> Result<Running, SandboxError> {
+    /// There cannot be such namespaces, or the groups cannot be opened.
+    pub fn make_box(&self, launch: &Launch<'_>) -> Result<(), SandboxError> {
         let open = |error| prepare("open the cgroups", io::Error::other(error));
         let attach = launch.group.attach_fds().map_err(open)?;
-        self.namespaces.map(&launch.outline.identity)?;
         let go = Go {
             box_id: launch.box_id.to_owned(),
             nproc_limit: launch.nproc_limit,
             membership: launch.group.membership(),
-            namespaces: self.namespaces.entrance(),
+            namespaces: self.namespaces.map(launch.identity)?,
         };
         let attach: Vec<_> = attach.iter().map(AsFd::as_fd).collect();
-        self.channel.send(&go, &attach).map_err(|source| SandboxError::Message { source })?;
+        self.channel.send(&go, &attach).map_err(|source| SandboxError::Message { source })
+    }
+
+    /// Lets the command start, and waits until the box stands.
+    ///
+    /// # Errors
+    /// The step that failed, with its cause ([`SandboxError`]).
+    pub fn start_command(self, outline: &Outline, cancel: BorrowedFd<'_>) -> Result<Running, SandboxError> {
+        // If nobody is left to hear it, what was said before tells why.
+        drop(self.channel.send(&SupervisorMessage::Start, &[]));
         let deadline = Instant::now() + Duration::from_secs(SETUP_SECONDS);
         let mut standing = Standing::default();
-        let stood = standing.wait(&self.channel, launch.cancel, deadline);
+        let stood = standing.wait(&self.channel, cancel, deadline);
         let Self { child, channel, streams, plugin, namespaces } = self;
         let running = finish(stood, standing, child, channel, streams)?;
         drop(namespaces);
-        Ok(Running { plugin: launch.outline.plugin.then_some(plugin), ..running })
+        Ok(Running { plugin: outline.plugin.then_some(plugin), ..running })
     }
 }
 
 /// The launcher's process.
 #[derive(Debug)]
-struct Child(Option<Pid>);
+struct Child {
+    pid: Option<Pid>,
+    /// [`reap_children`] may take the pid away.
+    pidfd: OwnedFd,
+}
 
 impl Child {
     /// Waits for its end; the raw wait status.
     fn wait(mut self) -> i32 {
-        self.0.take().map_or(0, |pid| raw_status(waitpid(pid, Some(WaitPidFlag::__WALL))))
+        self.pid.take().map_or(0, |pid| raw_status(waitpid(pid, Some(WaitPidFlag::__WALL))))
     }
 
     fn kill(&self) {
-        // It is our own unreaped child, so this pid is still its own.
-        if let Some(Ok(pidfd)) = self.0.map(|pid| open_pidfd(pid.as_raw())) {
-            let _ = pidfd_send_signal(pidfd, Signal::KILL);
-        }
+        let _gone_already = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
-        if let Some(pid) = self.0.take() {
+        if let Some(pid) = self.pid.take() {
             let _ = waitpid(pid, Some(WaitPidFlag::__WALL));
         }
     }
@@ -291,16 +307,16 @@ fn finish(
     channel: Channel,
     outer: OuterStreams,
 ) -> Result<Running, SandboxError> {
-    if stood.is_err() {
+    if let Err(error) = stood {
         if let Some((_, init)) = &standing.init {
             let _ = pidfd_send_signal(init, Signal::KILL);
         }
         launcher.kill();
-    }
-    let status = launcher.wait();
-    match stood {
-        Err(SandboxError::LauncherDied { .. }) => return Err(SandboxError::LauncherDied { status }),
-        other => other?,
+        let status = launcher.wait();
+        return Err(match error {
+            SandboxError::LauncherDied { .. } => SandboxError::LauncherDied { status },
+            other => other,
+        });
     }
     let (init_pid, init) = standing.init.ok_or(SandboxError::LauncherDied { status: 0 })?;
     let streams = match (standing.pty, outer.stdout) {
@@ -308,7 +324,8 @@ fn finish(
         (None, Some(stdout)) => Streams::Pipes { stdin: outer.stdin, stdout, stderr: outer.stderr },
         (None, None) => return Err(SandboxError::Message { source: io::Error::other("the box sent no terminal") }),
     };
-    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded: standing.bounded, upper: standing.upper })
+    let (bounded, upper, launcher) = (standing.bounded, standing.upper, Leaving { _child: launcher });
+    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded, upper, launcher })
 }
 
 fn raw_status(ended: nix::Result<WaitStatus>) -> i32 {
@@ -322,7 +339,7 @@ fn raw_status(ended: nix::Result<WaitStatus>) -> i32 {
 fn open_pidfd(pid: i32) -> Result<OwnedFd, SandboxError> {
     let pid = rustix::process::Pid::from_raw(pid)
         .ok_or_else(|| SandboxError::Message { source: io::Error::other("the launcher sent pid 0") })?;
-    pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| prepare("open a pidfd of the box's init", errno.into()))
+    pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| prepare("open a pidfd of a child", errno.into()))
 }
 
 fn wait_readable(

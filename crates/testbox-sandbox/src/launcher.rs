@@ -44,7 +44,7 @@ pub(crate) enum Planned {
     Refused(Told),
 }
 
-/// main's answer, with a descriptor for each group to join.
+/// main's word, with a descriptor for each group to join; main does not wait for the bundle with it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Go {
     pub(crate) box_id: String,
@@ -94,7 +94,7 @@ fn serve(mut orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError
         orders.stdio.plugin = None;
     }
     orders.channel.send(&Planned::Bundle(outline), &[]).at(SetupStep::Fork, describe)?;
-    // No answer: main gave up.
+    // No word: main gave up.
     let Some((go, groups)) = orders.channel.receive::<Go>().at(SetupStep::Fork, describe)? else { return Ok(()) };
     // Their numbers will be closed or belong to others; dropping them would close the wrong ones.
     let groups = ManuallyDrop::new(groups);
@@ -170,7 +170,7 @@ pub(crate) fn die_with(main: BorrowedFd<'_>) -> std::io::Result<()> {
 /// From a joined process to a standing box.
 fn build(settled: &Settled<'_>) -> Result<(), StepFailure> {
     let bundle = settled.bundle;
-    let entrance = settled.namespaces.open()?;
+    let entrance = settled.namespaces.open(&bundle.identity)?;
     let as_root = rustix::process::geteuid().is_root();
     // Only true root can open what lies below an unsearchable folder, and shift owners.
     let early = as_root.then(|| Clones::take(bundle, entrance.user())).transpose()?;

@@ -11,17 +11,19 @@
 //!    removes what dead runs left, then waits on a pipe. When main dies, or the box is dead and main goes on to its
 //!    reports, it kills what is left of the box and removes its cgroups.
 //! 3. The *launcher* (`launcher.rs`) makes the bundle while main makes the cgroups, tells main its outline, and builds
-//!    the box on main's word: it joins the cgroups through descriptors that main opened, clones every bind (as true root where testbox was started so), enters the namespaces that were made meanwhile
+//!    the box on main's word, which came meanwhile: it joins the cgroups through descriptors that main opened, clones
+//!    every bind (as true root where testbox was started so), enters the namespaces that were made meanwhile
 //!    (`namespaces.rs`) and becomes the unprivileged host user, lays out the root file system on a tmpfs, mounts the
-//!    overlay view of the project, and drives libcontainer. Nothing of it is on disk: when the namespace dies, all is gone.
+//!    overlay view of the project, and drives libcontainer. Nothing of it is on disk: when the namespace dies, all is
+//!    gone. Its end, which takes the kernel a while, is waited for after the box's.
 //! 4. The *init* (`init.rs`) is PID 1 of the box: libcontainer's Executor, a child of main. It is not dumpable, so the
-//!    box cannot look into it; it dies with main (PDEATHSIG). It forks the payload, forwards signals, reaps, and tells
-//!    main the raw wait status. It never executes anything.
+//!    box cannot look into it; it dies with main (PDEATHSIG). It forks the payload, starts it on main's second word,
+//!    forwards signals, reaps, and tells main the raw wait status. It never executes anything.
 //! 5. The *payload* (`payload.rs`) is the command: in a user namespace of its own (so that it sees its own uid, not 0),
 //!    without capabilities, under seccomp; it reads its set-up back and compares it before it executes.
 //!
-//! Pipes: launcher, init and payload hold one end of a SOCK_SEQPACKET socket (`channel.rs`) until exec. Messages are
-//! [`testbox_model::InitMessage`]; descriptors of the scratch space and of a pty travel with them. The payload keeps
+//! Pipes: launcher, init and payload hold one end of a SOCK_SEQPACKET socket (`channel.rs`) until exec; the launcher
+//! reads main's first word from it, the init all others. Messages are [`testbox_model::InitMessage`]; descriptors of the scratch space and of a pty travel with them. The payload keeps
 //! descriptors 0, 1 and 2, for pytest the plugin's socket, and nothing else.
 //!
 //! Privileges: true root exists only in main, in the reaper and in the launcher before it becomes the host user. The
@@ -53,5 +55,5 @@ mod trail;
 pub use channel::Channel;
 pub use error::{SandboxError, Told};
 pub use landlock::{landlock_version, scopes_abstract_sockets};
-pub use launch::{Launch, Launcher, Running, Streams, Wiring, reap_children};
+pub use launch::{Launch, Launcher, Leaving, Running, Streams, Wiring, reap_children};
 pub use reaper::{CleaningUp, MainsEnd, Reaper};

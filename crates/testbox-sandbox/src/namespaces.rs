@@ -28,6 +28,8 @@ pub(crate) struct Entrance {
     /// Of the process that holds them.
     pid: i32,
     network: bool,
+    /// Whom they are mapped to.
+    identity: Identity,
 }
 
 /// Namespaces that can be entered.
@@ -50,8 +52,9 @@ impl Namespaces {
         Ok(Self { holder, network })
     }
 
-    /// Waits until they are made, and maps the box's host user to root in them and nobody else.
-    pub(crate) fn map(&self, identity: &Identity) -> Result<(), StepFailure> {
+    /// Waits until they are made, and maps the box's host user to root in them and nobody else: the way in, as long as
+    /// this lives.
+    pub(crate) fn map(&self, identity: Identity) -> Result<Entrance, StepFailure> {
         match self.holder.wait() {
             Ok(()) => {}
             Err((HolderStep::Namespaces, error)) => {
@@ -63,18 +66,18 @@ impl Namespaces {
         }
         let pid = self.holder.pid().to_string();
         identity::with_own_proc_files(|| identity::map(&pid, (0, identity.host_uid), (0, identity.host_gid)))
-            .at(SetupStep::Namespaces, || "map the user".to_owned())
-    }
-
-    /// The way in, as long as this lives.
-    pub(crate) fn entrance(&self) -> Entrance {
-        Entrance { pid: self.holder.pid().as_raw(), network: self.network }
+            .at(SetupStep::Namespaces, || "map the user".to_owned())?;
+        Ok(Entrance { pid: self.holder.pid().as_raw(), network: self.network, identity })
     }
 }
 
 impl Entrance {
-    /// Opens them.
-    pub(crate) fn open(&self) -> Result<Opened, StepFailure> {
+    /// Opens them for a box with this identity.
+    pub(crate) fn open(&self, identity: &Identity) -> Result<Opened, StepFailure> {
+        if *identity != self.identity {
+            let detail = format!("{identity:?} was {:?} a moment ago: the project changed hands", self.identity);
+            return Err(StepFailure { step: SetupStep::Identity, errno: 0, detail });
+        }
         let opened = |name: &str| -> io::Result<OwnedFd> {
             let path = format!("/proc/{}/ns/{name}", self.pid);
             Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)

@@ -40,7 +40,13 @@ impl Status {
     /// One datagram.
     pub(crate) fn receive(&mut self) -> Heard {
         let Some(socket) = &self.socket else { return Heard::End };
-        match recv(socket, self.buffer.as_mut_slice(), RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+        let mut take = || recv(socket, self.buffer.as_mut_slice(), RecvFlags::DONTWAIT | RecvFlags::TRUNC);
+        let received = match take() {
+            // Init went without having read every order; what it said before is still there, and is next.
+            Err(Errno::CONNRESET) => take(),
+            received => received,
+        };
+        match received {
             Err(Errno::AGAIN | Errno::INTR) => Heard::Nothing,
             Err(_) | Ok((_, 0)) => {
                 self.socket = None;
@@ -110,6 +116,18 @@ mod tests {
         drop(theirs);
         assert_eq!(status.receive(), Heard::End);
         assert!(!status.signal(15));
+        assert_eq!(status.receive(), Heard::End);
+    }
+
+    #[test]
+    fn what_init_said_is_heard_also_if_it_did_not_listen() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let mut status = Status::new(ours);
+        assert!(status.signal(15));
+        send(&theirs, br#"{"type":"exited","status":256}"#, SendFlags::empty()).unwrap();
+        drop(theirs);
+        assert_eq!(status.receive(), Heard::Message(InitMessage::Exited { status: 256 }));
         assert_eq!(status.receive(), Heard::End);
     }
 }

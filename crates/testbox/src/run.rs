@@ -40,8 +40,12 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let place = Place::find(&plan)?;
     let launcher = Launcher::start(wiring(&plan), || bundle(&plan, &host)).or_fault()?;
     let safeguard = Safeguard::new(place, &plan, terminal.as_ref())?;
-    // The groups are made while the launcher makes the bundle, whose error comes first.
-    let boxed = Boxed::new(safeguard, &plan);
+    // The groups are made while the launcher makes the bundle, and it goes on with the box at once.
+    let boxed = Boxed::new(safeguard, &plan).and_then(|boxed| {
+        launcher.make_box(&boxed.launch(testbox_bundle::identity(&plan, &host))).or_fault()?;
+        Ok(boxed)
+    });
+    // Its error comes first.
     let outline = launcher.outline(signals.as_fd()).or_fault()?;
     let boxed = boxed?;
     let owner = project_owner(&plan, &host)?;
@@ -157,7 +161,7 @@ impl Run<'_> {
         terminal.header(plan, &walls);
         self.notes(terminal);
         let started = Instant::now();
-        let running = launcher.launch(&boxed.launch(self.outline, signals.as_fd())).or_fault()?;
+        let running = launcher.start_command(self.outline, signals.as_fd()).or_fault()?;
         let upper = running.upper.as_ref().map(|fd| fd.as_fd().try_clone_to_owned()).transpose();
         let upper = upper.map_err(|error| fault::of(&error, None))?;
         let outcome = self.watch(running, &boxed, &signals, started, reports, terminal)?;

@@ -67,6 +67,7 @@ impl<'a> Trial<'a> {
         let safeguard = Safeguard::new(place, &plan, None)?;
         let outline = launcher.outline(ground.signals.as_fd()).or_fault()?;
         let boxed = Boxed::new(safeguard, &plan)?;
+        launcher.make_box(&boxed.launch(testbox_bundle::identity(&plan, &host))).or_fault()?;
         let said = in_box(&plan, &outline, launcher, &boxed, ground)?;
         boxed.end()?.wait()?;
         Ok(said)
@@ -101,7 +102,7 @@ fn in_box(
     ground: &Ground,
 ) -> Result<Said, Box<Fault>> {
     let started = Instant::now();
-    let running = launcher.launch(&boxed.launch(outline, ground.signals.as_fd())).or_fault()?;
+    let running = launcher.start_command(outline, ground.signals.as_fd()).or_fault()?;
     let printed = rustix::fs::memfd_create("testbox-doctor", MemfdFlags::CLOEXEC).map_err(io_fault)?;
     let mut readback = None;
     let outcome = supervised(running, plan, boxed, ground, started, printed.as_fd(), &mut |event| {

@@ -1,10 +1,10 @@
 //! What a box owns on the host, its cgroups and its reaper, and that it goes away on every path.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use testbox_bundle::Outline;
+use testbox_bundle::Identity;
 use testbox_cgroup::{BoxGroup, BoxId, Host, MemoryAlarm};
 use testbox_model::{Fault, RunPlan, Wall, WallState};
 use testbox_sandbox::{CleaningUp, Launch, MainsEnd, Reaper};
@@ -118,8 +118,8 @@ impl Boxed {
     }
 
     /// What a launcher has to know to build this box.
-    pub(crate) fn launch<'a>(&'a self, outline: &'a Outline, cancel: BorrowedFd<'a>) -> Launch<'a> {
-        Launch { outline, group: &self.group, box_id: &self.id, nproc_limit: self.nproc_limit, cancel }
+    pub(crate) fn launch(&self, identity: Identity) -> Launch<'_> {
+        Launch { identity, group: &self.group, box_id: &self.id, nproc_limit: self.nproc_limit }
     }
 
     /// Sound near the memory limit.
