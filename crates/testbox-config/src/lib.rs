@@ -38,7 +38,7 @@ pub use layer::{Key, Layer, Scope, flag, flags};
 pub use machine::Machine;
 pub use notes::{notes, unheeded};
 pub use place::Place;
-pub use policy::{POLICIES, defaults, policy_text};
+pub use policy::{defaults, policy_names, policy_text};
 pub use quota_files::count as count_quota_files;
 pub use resolve::{Request, resolve};
 pub use slot::{Many, One};

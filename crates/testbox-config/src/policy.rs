@@ -2,27 +2,47 @@
 
 use std::path::Path;
 
+use testbox_model::Origin;
+
 use crate::anchor::{Base, Tilde};
 use crate::element::{self, NameOrFile};
 use crate::place::Given;
 use crate::project::Project;
 use crate::project_file::read_regular;
+use crate::slot::{Raw, RawItem};
 use crate::toml_source::{Kind, Source};
 use crate::{ConfigError, Layer};
 
 /// The policy that holds where none is named, and that says every key.
 pub(crate) const DEFAULT: &str = "default";
 
-/// The policies that are compiled in: name and text.
-pub const POLICIES: [(&str, &str); 3] = [
-    (DEFAULT, include_str!("../../../policies/default.toml")),
-    ("strict", include_str!("../../../policies/strict.toml")),
-    ("open", include_str!("../../../policies/open.toml")),
-];
+/// The policies that are compiled in, as the build script read them.
+const BUILTIN: &[Builtin] = include!(concat!(env!("OUT_DIR"), "/policies.rs"));
+
+/// A policy that is compiled in.
+struct Builtin {
+    name: &'static str,
+    /// Its file, for people.
+    text: &'static str,
+    /// What the file says.
+    entries: &'static [Entry],
+}
+
+/// What a policy says for one key.
+struct Entry {
+    key: &'static str,
+    items: &'static [&'static str],
+    is_list: bool,
+}
+
+/// The names of the policies that are compiled in.
+pub fn policy_names() -> impl Iterator<Item = &'static str> {
+    BUILTIN.iter().map(|builtin| builtin.name)
+}
 
 /// The text of a policy that is compiled in.
 pub fn policy_text(name: &str) -> Option<&'static str> {
-    POLICIES.into_iter().find(|(other, _)| *other == name).map(|(_, text)| text)
+    BUILTIN.iter().find(|builtin| builtin.name == name).map(|builtin| builtin.text)
 }
 
 /// The default policy: what holds where nobody says anything.
@@ -51,7 +71,7 @@ fn read(given: &Given<'_, NameOrFile>) -> Result<Layer, ConfigError> {
     match given.value() {
         NameOrFile::Name(name) if policy_text(name).is_some() => builtin(name),
         NameOrFile::Name(name) => {
-            let names = POLICIES.map(|(name, _)| name);
+            let names: Vec<&str> = policy_names().collect();
             Err(ConfigError::value(given.place(), element::unknown("policy", name, &names)))
         }
         NameOrFile::File(path) if path.symlink_metadata().is_err() => {
@@ -65,8 +85,14 @@ fn read(given: &Given<'_, NameOrFile>) -> Result<Layer, ConfigError> {
 }
 
 fn builtin(name: &str) -> Result<Layer, ConfigError> {
-    let text = policy_text(name).unwrap_or_default();
-    Ok(Source { kind: Kind::Policy(name), text }.read(&[])?.unwrap_or_default())
+    let mut layer = Layer::default();
+    let origin = Origin::Policy(name.to_owned());
+    for entry in BUILTIN.iter().filter(|builtin| builtin.name == name).flat_map(|builtin| builtin.entries) {
+        let item = |text: &&str| RawItem { text: (*text).to_owned(), origin: origin.clone() };
+        let items = entry.items.iter().map(item).collect();
+        layer.set(entry.key, Raw { origin: origin.clone(), items, is_list: entry.is_list })?;
+    }
+    Ok(layer)
 }
 
 #[cfg(test)]
@@ -83,6 +109,19 @@ mod tests {
     fn the_default_policy_says_every_key_that_a_policy_may_say() {
         let keys = Layer::KEYS.iter().filter(|key| key.scope != Scope::Project);
         assert_eq!(said(DEFAULT), keys.map(|key| key.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_compiled_policy_says_what_its_file_says() {
+        for name in policy_names() {
+            let kind = Kind::PolicyFile(Path::new(name));
+            let file = Source { kind, text: policy_text(name).unwrap() }.read(&[]).unwrap().unwrap();
+            let compiled = builtin(name).unwrap();
+            assert!(file.quota.is_none());
+            for key in Layer::KEYS {
+                assert_eq!(compiled.text(key.name), file.text(key.name), "policy {name}, {}", key.name);
+            }
+        }
     }
 
     #[test]

@@ -28,8 +28,6 @@ pub(crate) enum Kind<'a> {
     Project(&'a Path),
     /// A policy of the user.
     PolicyFile(&'a Path),
-    /// A policy that is compiled in.
-    Policy(&'a str),
 }
 
 impl Source<'_> {
@@ -94,11 +92,11 @@ impl Source<'_> {
         };
         match (self.kind, key.scope) {
             (_, Scope::Anywhere | Scope::Files) => Ok(()),
-            (Kind::Project(_), Scope::Project) | (Kind::PolicyFile(_) | Kind::Policy(_), Scope::Policy) => Ok(()),
+            (Kind::Project(_), Scope::Project) | (Kind::PolicyFile(_), Scope::Policy) => Ok(()),
             (Kind::Project(_), Scope::Policy) => {
                 Err(misplaced("project file", "it belongs to the person at the terminal, so use the flag"))
             }
-            (Kind::PolicyFile(_) | Kind::Policy(_), Scope::Project) => {
+            (Kind::PolicyFile(_), Scope::Project) => {
                 Err(misplaced("policy", "it belongs to one project, so use the flag or the project file"))
             }
         }
@@ -147,14 +145,12 @@ impl Source<'_> {
         match self.kind {
             Kind::Project(path) => Origin::ProjectFile { path: path.to_owned(), line: line() },
             Kind::PolicyFile(path) => Origin::Policy(format!("{}:{}", path.display(), line())),
-            Kind::Policy(name) => Origin::Policy(name.to_owned()),
         }
     }
 
     fn file(&self) -> String {
         match self.kind {
             Kind::Project(path) | Kind::PolicyFile(path) => path.display().to_string(),
-            Kind::Policy(name) => format!("policy {name}"),
         }
     }
 
