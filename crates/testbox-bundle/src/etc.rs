@@ -74,7 +74,7 @@ fn resolver(host: &Host, net: Net) -> String {
 fn copy(host: &Host, etc: &EtcLists, path: &Path, end: Walked, entries: &mut Vec<Entry>) -> Result<(), BundleError> {
     if end.metadata.is_dir() {
         entries.push(Entry::Dir { path: path.to_owned(), mode: 0o755 });
-        for name in host.names_in(path) {
+        for name in host.names_in(path).iter() {
             let inner = path.join(name);
             if let Some(end) = walk::walk(host, &inner).ok().filter(|end| end.metadata.is_file()) {
                 copy(host, etc, &inner, end, entries)?;

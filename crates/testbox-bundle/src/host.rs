@@ -1,8 +1,11 @@
 //! The host as the bundle sees it: a root folder to read below, the caller's identity and environment. Reads only.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use fs_err as fs;
 
@@ -28,6 +31,8 @@ pub struct Host {
     pub sudo_uid: Option<u32>,
     /// The group of who called sudo.
     pub sudo_gid: Option<u32>,
+    /// What folders held when they were first looked into.
+    pub(crate) listed: RefCell<BTreeMap<PathBuf, Rc<[OsString]>>>,
 }
 
 impl Host {
@@ -42,6 +47,7 @@ impl Host {
             home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
             sudo_uid: number("SUDO_UID"),
             sudo_gid: number("SUDO_GID"),
+            listed: RefCell::default(),
         }
     }
 
@@ -113,11 +119,16 @@ impl Host {
         Ok(bytes)
     }
 
-    /// The names in a folder, sorted; none if it cannot be read.
-    pub(crate) fn names_in(&self, folder: &Path) -> Vec<OsString> {
+    /// The names in a folder, sorted; none if it cannot be read. Each folder is read once.
+    pub(crate) fn names_in(&self, folder: &Path) -> Rc<[OsString]> {
+        if let Some(names) = self.listed.borrow().get(folder) {
+            return Rc::clone(names);
+        }
         let entries = fs::read_dir(self.real(folder)).into_iter().flatten();
         let mut names: Vec<OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
         names.sort();
+        let names: Rc<[OsString]> = names.into();
+        self.listed.borrow_mut().insert(folder.to_owned(), Rc::clone(&names));
         names
     }
 }

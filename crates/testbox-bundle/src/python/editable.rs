@@ -12,7 +12,7 @@ use crate::walk;
 /// The existing paths outside the environment that the files in a `site-packages` folder name.
 pub(crate) fn targets(look: &Look<'_>, site: &Path) -> Result<Vec<PathBuf>, PythonError> {
     let mut found = Vec::new();
-    for name in look.host.names_in(site) {
+    for name in look.host.names_in(site).iter() {
         let Some(name) = name.to_str() else { continue };
         let file = site.join(name);
         let Some((file, named)) = named_by(look, site, file, name)? else { continue };

@@ -97,14 +97,14 @@ impl Installation {
 fn library(look: &Look<'_>, prefix: &Path, program: &OsStr) -> Option<PathBuf> {
     let mut found = Vec::new();
     for lib in ["lib", "lib64"].map(|name| prefix.join(name)) {
-        for name in look.host.names_in(&lib) {
-            let folder = lib.join(&name);
+        for name in look.host.names_in(&lib).iter() {
+            let folder = lib.join(name);
             let is_library =
                 name.as_encoded_bytes().starts_with(b"py") && walk::is_file(look.host, &folder.join("os.py"));
             if is_library && name == program {
                 return Some(folder);
             }
-            found.extend(is_library.then_some((numbers(&name), folder)));
+            found.extend(is_library.then_some((numbers(name), folder)));
         }
     }
     found.into_iter().max().map(|(_, folder)| folder)
