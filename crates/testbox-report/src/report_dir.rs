@@ -1,7 +1,8 @@
 //! The report folder: `testbox.json`, `junit.xml`, `journal.jsonl` and `lock`, all or nothing.
 //!
 //! What a reader finds, whenever testbox is killed:
-//! - `testbox.json` is always a whole report: the new one replaces the old one in one step, after it reached the disk.
+//! - `testbox.json` is always a whole report: the new one replaces the old one in one step, after it reached the disk. If
+//!   the machine loses power in the seconds after, the old one may be back.
 //! - `junit.xml` likewise; it is there only if the run of `testbox.json` was pytest's. Between the two steps a kill can
 //!   leave the new `testbox.json` beside the old `junit.xml`, or none.
 //! - `journal.jsonl` is the old run's until the new box stands (its `started` event), then the new run's, up to the last
@@ -95,8 +96,7 @@ impl ReportDir {
             drop(self.folder.remove(JUNIT_NEW));
         }
         written?;
-        self.journal.publish(&self.folder)?;
-        self.folder.sync()
+        self.journal.publish(&self.folder)
     }
 
     /// Shows the new files only when all of them have reached the disk.

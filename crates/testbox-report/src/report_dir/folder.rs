@@ -84,11 +84,6 @@ impl Folder {
             Err(errno) => Err(ReportError::Remove { path: self.place(name), source: errno.into() }),
         }
     }
-
-    /// Brings the names of the folder's files to the disk.
-    pub(super) fn sync(&self) -> Result<(), ReportError> {
-        rustix::fs::fsync(&self.fd).map_err(|errno| ReportError::Sync { path: self.path.clone(), source: errno.into() })
-    }
 }
 
 /// As [`Folder::open_own`], in a folder that is only searched.
