@@ -4,6 +4,7 @@ mod line;
 mod memory;
 mod pairs;
 mod place;
+mod priority;
 mod pytest;
 mod size;
 mod start;

@@ -8,6 +8,7 @@ use crate::bench::Effort;
 use crate::bench::line::Line;
 use crate::bench::pairs::{Rounds, Run};
 use crate::bench::place::{Place, User};
+use crate::bench::priority::Priority;
 use crate::error::Error;
 use crate::program::Program;
 use crate::testbox::Testbox;
@@ -31,12 +32,20 @@ pub(crate) fn measure(place: &Place<'_>, effort: Effort) -> Result<Vec<Line>, Er
             programs.push(Box::new(|| bundle.runc(place).timed()));
             names.push("runc");
         }
-        lines.extend(lines_of(&Rounds::run(&programs, effort.starts)?, &names, who, &testbox, effort));
+        let priority = Priority::raise();
+        let rounds = Rounds::run(&programs, effort.starts)?;
+        lines.extend(lines_of(&rounds, &names, (who, &priority), &testbox, effort));
     }
     Ok(lines)
 }
 
-fn lines_of(rounds: &Rounds, names: &[&str], who: &str, testbox: &Testbox, effort: Effort) -> Vec<Line> {
+fn lines_of(
+    rounds: &Rounds,
+    names: &[&str],
+    (who, priority): (&str, &Priority),
+    testbox: &Testbox,
+    effort: Effort,
+) -> Vec<Line> {
     let given_up = match testbox.degraded.is_empty() {
         true => String::new(),
         false => format!(", without {}", testbox.degraded.join(" and ")),
@@ -49,7 +58,7 @@ fn lines_of(rounds: &Rounds, names: &[&str], who: &str, testbox: &Testbox, effor
             unit: "x",
             bound,
             enforced: effort.enforced,
-            detail: format!("{}{given_up}", rounds.detail(names, &ratio)),
+            detail: format!("{} {}{given_up}", rounds.detail(names, &ratio), priority.shown()),
         }
     };
     let mut lines = vec![line(0, 1, Some(BOUND))];
@@ -110,7 +119,7 @@ impl Bundle {
     }
 
     /// bubblewrap with all namespaces and as many mounts as the bundle's; what it cannot make (an overlay, a sysfs) is a
-    /// tmpfs.
+    /// tmpfs. By itself it has a PID 1 of its own and a second user namespace for the command, as the box has.
     fn bubblewrap(&self, place: &Place<'_>, user: User, project: &Path) -> Program {
         let mut program = place
             .program(user, Path::new("bwrap"))
@@ -162,6 +171,9 @@ impl Mount {
     }
 }
 
+/// What bubblewrap makes read-only with its `--proc`.
+const BY_PROC: [&str; 2] = ["/proc/bus", "/proc/irq"];
+
 /// A path that is covered or made read-only, and how.
 enum Cover {
     File(String),
@@ -174,7 +186,8 @@ impl Cover {
     fn all(linux: &Value, project: &Path) -> Vec<Self> {
         let paths = |key: &str| {
             let list = linux[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-            list.filter(|path| Path::new(path).exists()).collect::<Vec<_>>()
+            let made = |path: &String| Path::new(path).exists() && !BY_PROC.contains(&path.as_str());
+            list.filter(made).collect::<Vec<_>>()
         };
         let mut masks = paths("maskedPaths");
         // What lies below a covered folder is covered with it.
@@ -212,12 +225,13 @@ mod tests {
 
     #[test]
     fn the_yardstick_covers_what_the_bundle_covers() {
-        let json = r#"{"maskedPaths": ["/proc/keys", "/proc/acpi", "/none"], "readonlyPaths": ["/proc/sys"]}"#;
+        let json =
+            r#"{"maskedPaths": ["/proc/keys", "/proc/acpi", "/none"], "readonlyPaths": ["/proc/irq", "/proc/sys"]}"#;
         let linux: Value = serde_json::from_str(json).unwrap();
         let covers = Cover::all(&linux, Path::new("/project"));
         let flags: Vec<String> = covers.iter().map(|cover| cover.for_bubblewrap().join(" ")).collect();
         assert!(flags.contains(&"--ro-bind /proc/sys /proc/sys".to_owned()));
-        assert!(!flags.iter().any(|flag| flag.contains("/none")));
+        assert!(!flags.iter().any(|flag| flag.contains("/none") || flag.contains("/proc/irq")));
         assert_eq!(Path::new("/proc/keys").exists(), flags.contains(&"--ro-bind /dev/null /proc/keys".to_owned()));
     }
 }
