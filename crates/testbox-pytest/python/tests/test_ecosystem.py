@@ -89,6 +89,7 @@ def test_what_hypothesis_has_found_is_kept_for_the_next_run(tmp_path):
     text = (
         "from hypothesis import Phase, given, settings, strategies as st\n"
         "import os\n"
+        "settings.load_profile('default')  # in CI, hypothesis keeps nothing\n"
         "@settings(phases=[Phase.reuse] if 'REUSE' in os.environ else list(Phase))\n"
         "@given(st.integers())\n"
         "def test_f(x): assert x < 100\n"
