@@ -65,7 +65,7 @@ fn the_sample_projects_runaways_are_named_in_one_run() {
     let flags = ["--memory", "256M", "--pids", "32", "--test-timeout", "10s"];
     let run = project.pytest(&flags, &files).expect_code(1);
     let limit_words = [
-        ("fork_bomb.py::test_forks_for_ever", "pids", "reached its 21 processes and threads", "fork_bomb.py:13 in "),
+        ("fork_bomb.py::test_forks_for_ever", "pids", "reached its ", "fork_bomb.py:13 in "),
         ("hang_in_c.py::test_spins_in_c", "timeout", "setup and call took longer than 10 s", "hang_in_c.py:14 in "),
         ("memory_in_test.py::test_takes_all_memory", "memory", "used all of its ", "memory_in_test.py:17 in "),
     ];
