@@ -29,11 +29,20 @@ impl Storm {
             self.last_refusal = Some(now);
             self.since.get_or_insert(now);
         }
-        let paused = self.last_refusal.is_none_or(|last| now.saturating_duration_since(last) > PAUSE);
-        if paused || !self.near_limit(pids) {
+        if self.paused(now) || !self.near_limit(pids) {
             self.since = None;
         }
         grew && self.since.is_some_and(|since| now.saturating_duration_since(since) >= WINDOW)
+    }
+
+    /// Half of the time that proves a storm has passed: who forks must say now where it is, as a storm leaves it little
+    /// CPU time for an answer.
+    pub(crate) fn is_likely(&self, now: Instant) -> bool {
+        !self.paused(now) && self.since.is_some_and(|since| now.saturating_duration_since(since) >= WINDOW / 2)
+    }
+
+    fn paused(&self, now: Instant) -> bool {
+        self.last_refusal.is_none_or(|last| now.saturating_duration_since(last) > PAUSE)
     }
 
     /// A tenth below the limit is still at it: processes of a storm die and are born between two samples.
@@ -60,6 +69,18 @@ mod tests {
     #[test]
     fn a_bomb_is_a_storm_after_two_seconds() {
         assert_eq!(storm_at((0..100).map(|n| (100 - n % 5, (n + 1) * 50))), Some(20));
+    }
+
+    #[test]
+    fn a_storm_is_likely_a_second_before_it_is_proven() {
+        let (start, mut storm) = (Instant::now(), Storm::new(100));
+        for (tenth, likely) in [(0, false), (9, false), (10, true), (19, true)] {
+            let now = start + Duration::from_millis(100) * tenth;
+            (storm.since, storm.last_refusal) = (Some(start), Some(now));
+            assert!(!storm.sample(now, 100, u64::from(tenth) + 1));
+            assert_eq!(storm.is_likely(now), likely, "after {tenth} tenths");
+        }
+        assert!(!storm.is_likely(start + Duration::from_millis(2200)), "forks have not failed for a while");
     }
 
     #[test]

@@ -190,6 +190,11 @@ impl Worker {
         let near = pids.saturating_mul(10) >= slot.limits().pids.saturating_mul(9);
         near && self.storm.sample(now, pids, slot.refused_forks())
     }
+
+    /// Whether a fork storm seems to be on.
+    pub(super) fn may_storm(&self, now: Instant) -> bool {
+        self.storm.is_likely(now)
+    }
 }
 
 /// A descriptor of the only process in a slot.

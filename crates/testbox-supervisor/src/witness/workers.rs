@@ -271,7 +271,7 @@ impl Workers {
             let usage = slot.usage();
             let near = usage.memory_bytes.is_some_and(|bytes| bytes >= slot.limits().memory_bytes / 10 * 9);
             let storm = usage.pids.is_some_and(|pids| worker.storms(slot, pids, stage.scene.now));
-            if near || storm {
+            if near || worker.may_storm(stage.scene.now) {
                 self.ask(stage, w)?;
             }
             if storm {
