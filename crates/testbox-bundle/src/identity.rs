@@ -56,7 +56,7 @@ mod tests {
             home: None,
             sudo_uid,
             sudo_gid,
-            ..Host::current()
+            listed: Default::default(),
         }
     }
 

@@ -217,6 +217,21 @@ pub enum CgroupError {
     },
 }
 
+/// The pattern of errors about one wall that cannot be built.
+macro_rules! about_a_wall {
+    ($wall:ident) => {
+        Self::ControllerMissing { $wall, .. }
+            | Self::NotEnabled { $wall, .. }
+            | Self::NotDelegated { $wall, .. }
+            | Self::ReadOnly { $wall, .. }
+            | Self::Frozen { $wall, .. }
+            | Self::NotDomain { $wall, .. }
+            | Self::Create { $wall, .. }
+            | Self::Limit { $wall, .. }
+            | Self::Readback { $wall, .. }
+    };
+}
+
 impl CgroupError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
@@ -280,32 +295,14 @@ impl CgroupError {
 
     /// Names another wall as the one that cannot be built, where several need the same directory.
     pub(crate) fn blame(&mut self, other: Wall) {
-        match self {
-            Self::ControllerMissing { wall, .. }
-            | Self::NotEnabled { wall, .. }
-            | Self::NotDelegated { wall, .. }
-            | Self::ReadOnly { wall, .. }
-            | Self::Frozen { wall, .. }
-            | Self::NotDomain { wall, .. }
-            | Self::Create { wall, .. } => *wall = other,
-            _ => {}
+        if let about_a_wall!(wall) = self {
+            *wall = other;
         }
     }
 
     /// The wall that cannot be built, if it is about one.
     pub(crate) fn wall(&self) -> Option<Wall> {
-        match self {
-            Self::ControllerMissing { wall, .. }
-            | Self::NotEnabled { wall, .. }
-            | Self::NotDelegated { wall, .. }
-            | Self::ReadOnly { wall, .. }
-            | Self::Frozen { wall, .. }
-            | Self::NotDomain { wall, .. }
-            | Self::Create { wall, .. }
-            | Self::Limit { wall, .. }
-            | Self::Readback { wall, .. } => Some(*wall),
-            _ => None,
-        }
+        if let about_a_wall!(wall) = self { Some(*wall) } else { None }
     }
 }
 

@@ -31,7 +31,7 @@ impl Fake {
             home: Some("/home/u".into()),
             sudo_uid: None,
             sudo_gid: None,
-            ..Host::current()
+            listed: Default::default(),
         };
         let fake = Self { dir, host };
         fake.link("/bin", "usr/bin").link("/lib", "usr/lib").link("/sbin", "usr/sbin");
