@@ -82,7 +82,7 @@ def test_stacks_are_dumped_with_the_interpreters_lock_held(tmp_path):
     )
     run = Run(tmp_path, {"test_x.py": text})
     run.wait_for("when", when="call")
-    stacks = run.stacks(until="in test_spins")
+    stacks = run.stacks(until="in spin")
     run.process.kill()
     run.finish()
     assert "line 3 in spin" in stacks, stacks

@@ -737,7 +737,7 @@ def test_stacks_of_a_worker_come_through_its_own_pipe(tmp_path):
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         pass
     pid = int((tmp_path / "pid").read_text())
-    assert "line 3 in spin" in run.stacks(until="in test_spins", pid=pid)
+    assert "line 3 in spin" in run.stacks(until="in spin", pid=pid)
     os.kill(pid, 9)
     run.finish()
     assert run.outcomes() == {"test_spins": "failed"}
