@@ -1,12 +1,14 @@
 """Plays testbox: starts a real pytest with the plugin, and answers its frames as the supervisor would."""
 
 import array
+import atexit
 import contextlib
 import json
 import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -14,11 +16,20 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 PYTHON = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SECONDS = 60
-#: Whatever the caller's environment says: the order of what is written past pytest's capture depends on it.
-SAME = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+#: Longer than anything takes on a machine that is busy with other things.
+SECONDS = 120
+#: Each session removes folders and links that other sessions made beside its own.
+TEMPORARY = tempfile.mkdtemp(prefix="testbox-plugin-")
+atexit.register(shutil.rmtree, TEMPORARY, ignore_errors=True)
+#: When the first file of a project was written.
+OLD = 1_700_000_000
+#: What the caller's environment would change of a pytest's output: colours, width, and what it adds in CI.
+CHANGING = ("CI", "BUILD_NUMBER", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "PYTHONHASHSEED", "PYTHONWARNINGS")
+#: The same for every pytest: the order of what is written past its capture depends on buffers.
+SAME = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "TERM": "dumb", "PYTEST_DEBUG_TEMPROOT": TEMPORARY}
 
 
 class Run:
@@ -45,8 +56,7 @@ class Run:
         ours, theirs = socket.socketpair()
         self._reader, self._writer = os.pipe()
         os.set_inheritable(theirs.fileno(), True)
-        env = dict(os.environ, PYTHONPATH=PYTHON, TESTBOX_CHANNEL=str(theirs.fileno()), **SAME)
-        env.update(environment or {})
+        env = surroundings(environment, PYTHONPATH=PYTHON, TESTBOX_CHANNEL=str(theirs.fileno()))
         command = command or [sys.executable, "-m", "pytest"]
         if ordinary and os.geteuid() == 0:
             command = ["setpriv", "--bounding-set", "-sys_ptrace", *command]
@@ -98,7 +108,7 @@ class Run:
                         self._heard.notify_all()
                     if frame["t"] == self._leave_after:
                         return
-                    with contextlib.suppress(BrokenPipeError):
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                         self._answer(frame, null.fileno())
 
     def _answer(self, frame, null):
@@ -146,14 +156,13 @@ class Run:
         with self._heard:
             assert self._heard.wait_for(has_come, SECONDS), self.frames
 
-    def stacks(self, until, pid=None):
-        """Dumps, asked for again until one was taken in that function."""
-        text = ""
-        for _ in range(100):
+    def stacks(self, *functions, pid=None):
+        """Dumps, asked for again until one has all these functions."""
+        text, end = "", time.monotonic() + SECONDS
+        while not all(f"in {name}" in text for name in functions):
+            assert time.monotonic() < end, text
             os.kill(pid or self.process.pid, signal.SIGRTMAX - 3)
             text += self.dumped()
-            if until in text:
-                break
         return text
 
     def dumped(self):
@@ -166,7 +175,11 @@ class Run:
     def finish(self):
         """Waits for the end."""
         shown = self._screen() if self._master is not None else None
-        self.output, _ = self.process.communicate(self._typed, timeout=SECONDS)
+        try:
+            self.output, _ = self.process.communicate(self._typed, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         self.output = self.output if shown is None else shown
         self.exit = self.process.returncode
         self._thread.join(SECONDS)
@@ -206,22 +219,38 @@ def diagnosis(ended):
     return "none", ""
 
 
+def surroundings(environment, **variables):
+    """The environment of a pytest."""
+    kept = {
+        name: value for name, value in os.environ.items() if name not in CHANGING and not name.startswith("PYTEST_")
+    }
+    return {**kept, **SAME, **variables, **(environment or {})}
+
+
+def wait_until(holds):
+    """Waits for a condition; whether it holds."""
+    end = time.monotonic() + SECONDS
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    return holds()
+
+
 def write(folder, files):
-    """Writes files below a folder."""
-    for name, text in files.items():
+    """Writes files below a folder, each newer than the one before: pytest can order tests by that."""
+    for number, (name, text) in enumerate(files.items()):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        os.utime(path, (OLD + number, OLD + number))
 
 
 def bare(folder, *arguments, command=None, environment=None):
     """The same without testbox: exit code and output."""
-    env = dict(os.environ, **SAME, **(environment or {}))
     command = command or [sys.executable, "-m", "pytest"]
     done = subprocess.run(
         [*command, *arguments],
         cwd=folder,
-        env=env,
+        env=surroundings(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

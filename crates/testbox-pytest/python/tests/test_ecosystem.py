@@ -18,7 +18,7 @@ CASES = {
     "cov-contexts": (COVERED, ["--cov=mod", "--cov-branch", "--cov-report=term-missing", "--cov-context=test"]),
     "timeout": (
         {
-            "test_a.py": "import pytest, time\n@pytest.mark.timeout(0.3)\ndef test_a(): time.sleep(5)\n"
+            "test_a.py": "import pytest, time\n@pytest.mark.timeout(1)\ndef test_a(): time.sleep(60)\n"
             "def test_b(): pass\n"
         },
         ["-p", "no:rerunfailures"],
@@ -51,7 +51,10 @@ CASES = {
     ),
     "hypothesis": (
         {
-            "test_a.py": "from hypothesis import given, settings, strategies as st\n@given(st.integers())\n"
+            # An example may take its time on a busy machine.
+            "test_a.py": "from hypothesis import HealthCheck, given, settings, strategies as st\n"
+            "settings.register_profile('slow', deadline=None, suppress_health_check=list(HealthCheck))\n"
+            "settings.load_profile('slow')\n@given(st.integers())\n"
             "def test_a(x): assert x + 0 == x\n@settings(database=None, derandomize=True)\n@given(st.integers())\n"
             "def test_f(x): assert x < 100\n"
         },
@@ -90,7 +93,7 @@ def test_what_hypothesis_has_found_is_kept_for_the_next_run(tmp_path):
         "from hypothesis import Phase, given, settings, strategies as st\n"
         "import os\n"
         "settings.load_profile('default')  # in CI, hypothesis keeps nothing\n"
-        "@settings(phases=[Phase.reuse] if 'REUSE' in os.environ else list(Phase))\n"
+        "@settings(phases=[Phase.reuse] if 'REUSE' in os.environ else list(Phase), deadline=None)\n"
         "@given(st.integers())\n"
         "def test_f(x): assert x < 100\n"
     )

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from fake_testbox import PYTHON, Run
+from fake_testbox import PYTHON, Run, surroundings
 
 
 def test_a_session_is_told_from_hello_to_finish(tmp_path):
@@ -82,7 +82,7 @@ def test_stacks_are_dumped_with_the_interpreters_lock_held(tmp_path):
     )
     run = Run(tmp_path, {"test_x.py": text})
     run.wait_for("when", when="call")
-    stacks = run.stacks(until="in spin")
+    stacks = run.stacks("spin", "test_spins")
     run.process.kill()
     run.finish()
     assert "line 3 in spin" in stacks, stacks
@@ -91,7 +91,7 @@ def test_stacks_are_dumped_with_the_interpreters_lock_held(tmp_path):
 
 def test_without_a_channel_tests_run_as_ever(tmp_path):
     (tmp_path / "test_x.py").write_text("def test_a(): pass\n")
-    env = dict(os.environ, PYTHONPATH=PYTHON)
+    env = surroundings({}, PYTHONPATH=PYTHON)
     env.pop("TESTBOX_CHANNEL", None)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "testbox_plugin", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
