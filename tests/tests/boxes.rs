@@ -7,6 +7,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::RwLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -14,26 +15,48 @@ use serde_json::Value;
 use testbox_tests::{Finished, Need, Project, case, groups_of, processes_with, run, testbox, wait_until};
 
 const CGROUPS: &[Need] = &[Need::Root, Need::Cgroup1, Need::Box];
+/// Every run removes what dead runs left: a test that looks at it runs alone, all others share the host.
+static HOST: RwLock<()> = RwLock::new(());
+/// Longer than anything that a test waits for takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Users that no other test has: one may end all boxes of the first.
 const USER: u32 = 65_437;
 const OTHER_USER: u32 = 65_438;
 
+macro_rules! beside {
+    ($name:expr, $needs:expr, $work:ident) => {
+        case($name, $needs, || {
+            let _others_that_failed_do_no_harm = HOST.read();
+            $work();
+        })
+    };
+}
+
+macro_rules! alone {
+    ($name:expr, $needs:expr, $work:ident) => {
+        case($name, $needs, || {
+            let _others_that_failed_do_no_harm = HOST.write();
+            $work();
+        })
+    };
+}
+
 fn main() {
     run(vec![
-        case("a box is listed with its project, command, usage and limits", &[Need::Box], listed),
-        case("kill interrupts a run, which writes its report", &[Need::Box], killed),
-        case("a stopped testbox is told apart, and kill ends it as well", &[Need::Box], stopped),
-        case("what a dead run left is removed by force only", CGROUPS, orphaned),
-        case("force kills a testbox that does not end", &[Need::Root, Need::Box], forced),
-        case("groups that name a process of another user are nobody's box", CGROUPS, named_alike),
-        case("a group of another boot or with a pid that was used again names no process", CGROUPS, stale),
-        case("users see their own boxes, and end only those", &[Need::Root, Need::Box, Need::User], others),
-        case("a box without cgroups is found by its reaper", &[Need::Root, Need::User], without_cgroups),
-        case("a process that calls itself a reaper makes no box", &[Need::Box, Need::Python3], false_reaper),
-        case("the journal of a run is read while it goes on and afterwards", &[Need::Box], journal),
-        case("following a journal ends with the run", &[Need::Box], followed),
-        case("a journal that is a link is not followed", &[Need::Box], planted_journal),
-        case("what names no box is refused with a hint", &[], mistyped),
+        beside!("a box is listed with its project, command, usage and limits", &[Need::Box], listed),
+        beside!("kill interrupts a run, which writes its report", &[Need::Box], killed),
+        beside!("a stopped testbox is told apart, and kill ends it as well", &[Need::Box], stopped),
+        alone!("what a dead run left is removed by force only", CGROUPS, orphaned),
+        beside!("force kills a testbox that does not end", &[Need::Root, Need::Box], forced),
+        beside!("groups that name a process of another user are nobody's box", CGROUPS, named_alike),
+        alone!("a group of another boot or with a pid that was used again names no process", CGROUPS, stale),
+        beside!("users see their own boxes, and end only those", &[Need::Root, Need::Box, Need::User], others),
+        beside!("a box without cgroups is found by its reaper", &[Need::Root, Need::User], without_cgroups),
+        beside!("a process that calls itself a reaper makes no box", &[Need::Box, Need::Python3], false_reaper),
+        beside!("the journal of a run is read while it goes on and afterwards", &[Need::Box], journal),
+        beside!("following a journal ends with the run", &[Need::Box], followed),
+        beside!("a journal that is a link is not followed", &[Need::Box], planted_journal),
+        beside!("what names no box is refused with a hint", &[], mistyped),
     ])
 }
 
@@ -77,7 +100,7 @@ impl Going {
     fn ended(mut self) -> (Project, Finished) {
         let stdin = self.child.stdin.take();
         let has_ended = || self.child.try_wait().expect("a status").is_some();
-        if !wait_until(Duration::from_secs(30), has_ended) {
+        if !wait_until(PATIENCE, has_ended) {
             self.child.kill().expect("SIGKILL");
             panic!("it goes on: {:?}", self.child.wait_with_output());
         }
@@ -160,7 +183,7 @@ fn stopped() {
     let going = Going::new();
     send(going.child.id(), Signal::STOP);
     let is_stopped = || row(&going.pid()).is_some_and(|row| row["state"] == "stopped");
-    assert!(wait_until(Duration::from_secs(2), is_stopped));
+    assert!(wait_until(PATIENCE, is_stopped));
     said(&["kill", &going.pid()]).expect_code(0);
     assert_eq!(going.ended().1.code, 130);
 }
@@ -173,7 +196,7 @@ fn orphaned() {
     send(reaper, Signal::KILL);
     going.child.kill().expect("SIGKILL");
     going.child.wait().expect("an end");
-    assert!(wait_until(Duration::from_secs(2), || processes_with(&marker).is_empty()));
+    assert!(wait_until(PATIENCE, || processes_with(&marker).is_empty()));
     let row = row(&going.pid()).expect("its groups");
     assert_eq!((row["state"].as_str(), row["command"].as_str()), (Some("orphaned"), None));
     let refused = said(&["kill", &going.pid()]).expect_code(125);
