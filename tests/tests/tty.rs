@@ -184,7 +184,7 @@ fn modes_after_normal_end() {
 
 fn modes_after_timeout() {
     let mut session =
-        Session::start(&["--tty", "--timeout", "2s"], "trap '' TERM HUP INT; echo ready; while :; do sleep 1; done");
+        Session::start(&["--tty", "--timeout", "4s"], "trap '' TERM HUP INT; echo ready; while :; do sleep 1; done");
     session.wait_for("ready");
     assert!(session.is_raw(), "the user's terminal is raw while the command has its own");
     let shown = session.end(Some(124));

@@ -212,17 +212,17 @@ fn output_flood() {
 
 fn timeout() {
     let project = Project::new();
-    let finished = sh(&project, &["--timeout", "500ms"], "echo begun; sleep 600");
+    let finished = sh(&project, &["--timeout", "2s"], "echo begun; sleep 600");
     assert_eq!(finished.stdout, "begun\n");
     let report = judged(&project, finished, 124, "timeout");
     assert_eq!(report["evidence"]["stop"]["cause"]["why"], "timeout");
-    sh(&project, &["--timeout", "60s"], "sleep 0.6").expect_code(0);
+    sh(&project, &["--timeout", "60s"], "sleep 2.1").expect_code(0);
 }
 
 fn timeout_of_the_deaf() {
     let project = Project::new();
     let deaf = "trap '' TERM INT HUP; while :; do sleep 0.1; done";
-    let report = judged(&project, sh(&project, &["--timeout", "500ms", "--grace", "300ms"], deaf), 124, "timeout");
+    let report = judged(&project, sh(&project, &["--timeout", "2s", "--grace", "300ms"], deaf), 124, "timeout");
     assert_eq!(report["evidence"]["stop"]["killed"], true, "{report:#}");
 }
 
@@ -235,7 +235,7 @@ fn timeout_of_the_stopped() {
 fn last_words() {
     let project = Project::new();
     let polite = "trap 'echo last words; exit 7' TERM; echo begun; while :; do sleep 0.1; done";
-    let finished = sh(&project, &["--timeout", "2s", "--grace", "2s"], polite);
+    let finished = sh(&project, &["--timeout", "3s", "--grace", "3s"], polite);
     assert_eq!(finished.stdout, "begun\nlast words\n");
     let report = judged(&project, finished, 124, "timeout");
     assert_eq!(report["evidence"]["stop"]["killed"], false, "{report:#}");
@@ -245,8 +245,8 @@ fn idle() {
     let project = Project::new();
     let report = judged(&project, sh(&project, &["--idle-timeout", "500ms"], "sleep 600"), 124, "idle-timeout");
     assert_eq!(report["evidence"]["stop"]["cause"]["why"], "idle-timeout");
-    sh(&project, &["--idle-timeout", "1s"], "timeout 3 sh -c 'while :; do :; done'; true").expect_code(0);
-    sh(&project, &["--idle-timeout", "1s"], "for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done").expect_code(0);
+    sh(&project, &["--idle-timeout", "2s"], "timeout 4 sh -c 'while :; do :; done'; true").expect_code(0);
+    sh(&project, &["--idle-timeout", "2s"], "for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.3; done").expect_code(0);
 }
 
 fn own_codes() {

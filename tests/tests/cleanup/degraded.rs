@@ -35,7 +35,8 @@ pub(crate) fn p10_degraded_walls_are_told_everywhere() {
 }
 
 pub(crate) fn degraded_memory_is_watched() {
-    let slow = "import time\nhold = []\nfor _ in range(600):\n    hold.append(bytearray(1 << 20)); time.sleep(0.005)\n";
+    // 100 MiB a second at most: the watchdog has a second and a half to see what lies above the limit.
+    let slow = "import time\nhold = []\nfor _ in range(600):\n    hold.append(bytearray(1 << 20)); time.sleep(0.01)\n";
     let bomb = traced(slow);
     bomb.run(&[ALLOW, "--memory", "150M"]).expect_code(120);
     let report = bomb.project.report();

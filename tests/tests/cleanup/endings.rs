@@ -132,7 +132,8 @@ pub(crate) fn p4_a_fork_chain_dies() {
         if os.fork(): os._exit(0)\nos.write(1, b'up')\n";
     for round in 0..times(100, 20) {
         let traced = Traced::new(chain);
-        traced.run(&["-q", "--pids", "64"]).expect_code(0);
+        // Enough for the dead of the chain that nobody has reaped yet: a refused fork would end it.
+        traced.run(&["-q", "--pids", "1000"]).expect_code(0);
         assert!(!traced.project.report().is_null(), "round {round}");
     }
 }
@@ -163,6 +164,7 @@ fn killed_in_time(program: &str) {
     traced.run(&["-q", "--timeout", "1s"]).expect_code(124);
     let (wall, report) = (started.elapsed(), traced.project.report());
     verdict(&traced, "timeout");
-    assert!(report["duration_ms"].as_u64() < Some(3500), "1 s of time and 2 s of grace took {}", report["duration_ms"]);
-    assert!(wall < Duration::from_secs(5), "{wall:?}");
+    // And a second for a busy machine to end what was killed.
+    assert!(report["duration_ms"].as_u64() < Some(4000), "1 s of time and 2 s of grace took {}", report["duration_ms"]);
+    assert!(wall < Duration::from_secs(8), "{wall:?}");
 }

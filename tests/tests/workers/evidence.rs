@@ -73,8 +73,9 @@ fn the_collection_is_profiled() {
     let file = |name: &str| collection.iter().find(|file| file["nodeid"] == name).cloned().unwrap_or(Value::Null);
     assert!(file("test_a.py")["growth_bytes"].as_u64() > Some(55 * MIB), "{collection:#?}");
     assert!(file("test_b.py")["growth_bytes"].as_i64() < Some(8 * MIB as i64), "{collection:#?}");
-    let import = &file("test_a.py")["imports"][0];
-    assert_eq!(import["module"], "heavy");
+    // Others may have taken long on a busy machine.
+    let imports = file("test_a.py")["imports"].as_array().cloned().unwrap_or_default();
+    let import = imports.iter().find(|import| import["module"] == "heavy").expect("the import");
     assert!(import["growth_bytes"].as_u64() > Some(55 * MIB));
     run.expect_stderr("test_a.py +60.").expect_stderr("of which heavy +60.");
 }
@@ -175,9 +176,10 @@ def test_hangs(): time.sleep(1000)
 def test_never(): pass
 ";
     let too_much = "TAKEN = []\nwhile True: TAKEN.append(b'x' * (4 << 20))\n";
+    // Long enough for pytest to start, also on a busy machine.
     for (flags, text, code, words) in [
-        (&["--timeout", "4s", "--grace", "500ms"][..], text, 124, &["test_fine", "test_hangs", "timeout"][..]),
-        (&["--timeout", "4s", "--grace", "500ms", "--isolate", "none"], text, 124, &["test_fine", "test_hangs"]),
+        (&["--timeout", "10s", "--grace", "500ms"][..], text, 124, &["test_fine", "test_hangs", "timeout"][..]),
+        (&["--timeout", "10s", "--grace", "500ms", "--isolate", "none"], text, 124, &["test_fine", "test_hangs"]),
         (&["--memory", "128M"], too_much, 120, &["testbox.memory", "collecting test_x.py"]),
     ] {
         let project = Project::new();
