@@ -9,11 +9,15 @@ use super::fake_box::FakeBox;
 use super::fake_meter::FakeMeter;
 use crate::*;
 
+/// Far less than the thousand seconds that nobody may wait for.
+const A_WHILE: Duration = Duration::from_secs(20);
+
 #[test]
 fn a_leaked_child_that_holds_the_pipe_is_not_waited_for() {
-    let (fake, texts) = FakeBox::with_files("sleep 1000 & echo done; exit 0");
+    let script = "sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; echo done; exit 0";
+    let (fake, texts) = FakeBox::with_files(script);
     let run = fake.run(FakeMeter::of);
-    assert!(run.took.as_millis() < 2000, "{:?}", run.took);
+    assert!(run.took < A_WHILE, "{:?}", run.took);
     let evidence = run.outcome().evidence;
     assert_eq!(evidence.payload, PayloadEnd::Exited { code: 0 });
     assert_eq!(evidence.left_behind.len(), 1, "{:?}", evidence.left_behind);
@@ -32,8 +36,9 @@ fn a_leaked_child_that_still_writes_gets_a_moment() {
 
 #[test]
 fn a_leaked_child_that_writes_for_ever_gets_no_more_than_that() {
-    let run = FakeBox::new("yes & exit 0").output_limit(1 << 40).run(FakeMeter::of);
-    assert!(run.took.as_millis() < 2000, "{:?}", run.took);
+    let script = "yes & until grep -q yes /proc/$!/comm; do :; done; exit 0";
+    let run = FakeBox::new(script).output_limit(1 << 40).run(FakeMeter::of);
+    assert!(run.took < A_WHILE, "{:?}", run.took);
     assert_eq!(run.outcome().evidence.left_behind[0].command, "yes");
 }
 
@@ -60,7 +65,7 @@ fn a_kill_that_only_the_final_counters_know_is_told_as_well() {
 #[test]
 fn the_largest_process_is_named() {
     let usage = Usage { memory_bytes: 2 << 30, ..Usage::default() };
-    let fake = FakeBox::new("sleep 1000").timeout_ms(300, 2000);
+    let fake = FakeBox::new("sleep 1000").timeout_ms(1500, 2000);
     let evidence = fake.run(|pid| FakeMeter { usage, ..FakeMeter::of(pid) }).outcome().evidence;
     assert!(evidence.memory.largest[0].command.contains("sleep 1000"), "{:?}", evidence.memory.largest);
     assert!(evidence.memory.largest[0].resident_bytes > Bytes(0));
@@ -78,7 +83,7 @@ fn without_final_counters_there_is_no_outcome_and_no_box() {
 
 #[test]
 fn numbers_that_cannot_be_read_on_the_way_are_one_warning() {
-    let fake = FakeBox::new("sleep 1000").timeout_ms(500, 2000);
+    let fake = FakeBox::new("sleep 1000").timeout_ms(1500, 2000);
     let outcome = fake.run(|pid| FakeMeter { usage_fails: true, ..FakeMeter::of(pid) }).outcome();
     assert_eq!(outcome.warnings, ["cannot read the usage of the box: gone"]);
 }

@@ -28,7 +28,7 @@ fn a_failed_step_is_the_end() {
     let mut fake = FakeBox::new("sleep 1000");
     fake.says = vec![serde_json::to_vec(&failed).unwrap()];
     let run = fake.run(FakeMeter::of);
-    assert!(run.took.as_millis() < 3000, "{:?}", run.took);
+    assert!(run.took.as_millis() < 20_000, "{:?}", run.took);
     let expected = PayloadEnd::SetupFailed { step: SetupStep::Exec, errno: 2, detail: "exec `nope`".to_owned() };
     assert_eq!(run.outcome().evidence.payload, expected);
 }
@@ -47,7 +47,7 @@ fn an_init_that_dies_silently_is_lost() {
     let (mut fake, texts) = FakeBox::with_files("echo before; sleep 1000");
     fake.init_dies = true;
     let run = fake.run(FakeMeter::of);
-    assert!(run.took.as_millis() < 3000, "{:?}", run.took);
+    assert!(run.took.as_millis() < 20_000, "{:?}", run.took);
     let evidence = run.outcome().evidence;
     assert_eq!((evidence.payload, evidence.stop), (PayloadEnd::Lost, None));
     drop(texts);

@@ -27,7 +27,7 @@ pub(crate) fn a_fork_bomb_is_a_storm() {
     let (outcome, _) = supervised(BOMB, 512 * MIB, 32);
     let stop = outcome.evidence.stop.unwrap();
     assert_eq!((stop.cause, stop.killed), (StopCause::ForkStorm, true));
-    assert!((2000..6000).contains(&stop.at_ms), "{}", stop.at_ms);
+    assert!(stop.at_ms >= 2000, "a storm lasts two seconds: {}", stop.at_ms);
     assert!(outcome.evidence.pids.refused_forks > 10, "{:?}", outcome.evidence.pids);
     assert_eq!(outcome.evidence.pids.limit, Some(32));
 }
