@@ -85,7 +85,8 @@ impl Builder<'_> {
     fn place(&mut self, hierarchy: &Hierarchy, name: &str, needs: &[Need]) -> Result<(), CgroupError> {
         let Placed { path, missing } = match place::make(self.group.kernel, hierarchy, name, needs) {
             Ok(placed) => placed,
-            Err(error) if needs.iter().all(|need| need.optional) => {
+            // Somebody else's group is no weakness of this host.
+            Err(error) if !matches!(error, CgroupError::Exists { .. }) && needs.iter().all(|need| need.optional) => {
                 self.miss_all(needs, error);
                 return Ok(());
             }

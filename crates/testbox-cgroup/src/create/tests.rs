@@ -256,6 +256,8 @@ fn an_existing_directory_is_never_taken_over() {
     assert!(matches!(error, CgroupError::Exists { .. }), "{error}");
     assert!(error.hint().unwrap().contains("testbox gc"));
     assert_eq!(fake.groups(), ["memory/session/a b/testbox-97b45cbc-14646-190080"], "the others are undone");
+    let error = BoxGroup::create(&fake.detect(), &id(), &allowing(&[Wall::Memory, Wall::Pids])).unwrap_err();
+    assert!(matches!(error, CgroupError::Exists { .. }), "also where the wall may be weaker: {error}");
 }
 
 #[test]
