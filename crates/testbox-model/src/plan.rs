@@ -134,6 +134,9 @@ pub struct View {
     /// Paths (absolute or relative to the project) that the box must not see.
     #[serde(serialize_with = "lossy_paths")]
     pub hide: Setting<Vec<PathBuf>>,
+    /// Those of `hide` that the user named; a policy also names what may be there.
+    #[serde(skip)]
+    pub hide_named: Vec<PathBuf>,
     /// Globs, relative to the project, of files carried out of the overlay view after the run.
     pub outputs: Setting<Vec<String>>,
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use testbox_model::{Origin, RunPlan};
+use testbox_model::RunPlan;
 
 use super::{MountTable, Rank};
 use crate::bundle::{BoxMount, Source};
@@ -95,15 +95,9 @@ pub(crate) fn hidden(
     Ok(paths)
 }
 
-/// Paths of `--hide` at which nothing is: misspelt, perhaps. A policy names what may be there.
+/// The user's own paths of `--hide` at which nothing is: misspelt, perhaps.
 pub(crate) fn nothing_to_hide(host: &Host, plan: &RunPlan, project: &Project) -> Vec<String> {
-    let by_policy = |origin: &Origin| matches!(origin, Origin::Policy(_));
-    match &plan.view.hide.origin {
-        Origin::Joined(origins) if origins.iter().any(by_policy) => return Vec::new(),
-        origin if by_policy(origin) => return Vec::new(),
-        _ => {}
-    }
-    let paths = plan.view.hide.value.iter();
+    let paths = plan.view.hide_named.iter();
     let missing = paths.filter(|path| !walk::exists(host, &walk::absolute(&project.root, path)));
     missing.map(|path| format!("`--hide {}`: nothing is there to hide", path.display())).collect()
 }

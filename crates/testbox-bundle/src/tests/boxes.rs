@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use testbox_model::{Bytes, EnvRule, Net, Origin};
+use testbox_model::{Bytes, EnvRule, Net};
 
 use super::fixture::{Fake, PROJECT, lines, links, own_lines, set, site, variable};
 use crate::bundle::{Bundle, Entry, Identity, Resource, Source};
@@ -104,13 +104,13 @@ fn flags_show_and_hide() {
     plan.view.ro = set(vec!["/home/u/data".into(), "/usr/bin".into()]);
     plan.view.rw = set(vec!["out".into()]);
     plan.view.hide = set(vec!["secret".into(), "/home/u/.ssh/id".into(), "not-there".into()]);
-    plan.view.hide.origin = Origin::Flag("--hide".into());
+    plan.view.hide_named = vec!["secret".into(), "not-there".into()];
     let bundle = crate::build(&plan, &fake.host).unwrap();
     assert_eq!(own_lines(&bundle), ["/home/u/data folder ro", "/home/u/proj view rw", "/home/u/proj/out folder rw"]);
     let masked: Vec<_> = bundle.masked_paths.iter().filter(|path| path.starts_with("/home")).collect();
     assert_eq!(masked, ["/home/u/proj/.env", "/home/u/proj/.testbox", "/home/u/proj/.testbox/last"].map(Path::new));
     assert_eq!(bundle.notes, ["`--hide not-there`: nothing is there to hide"]);
-    plan.view.hide.origin = Origin::Joined(vec![Origin::Flag("--hide".into()), Origin::Policy("strict".into())]);
+    plan.view.hide_named = vec![];
     assert!(crate::build(&plan, &fake.host).unwrap().notes.is_empty(), "a policy names what may be there");
 }
 

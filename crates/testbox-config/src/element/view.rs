@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use fs_err as fs;
-use testbox_model::{Setting, UnitError, View};
+use testbox_model::{Origin, Setting, UnitError, View};
 
 use super::{command_outputs, list, outputs};
 use crate::place::given;
@@ -53,6 +53,7 @@ pub(crate) fn resolve(layer: &Layer, project: &Project, command: &[std::ffi::OsS
         ro: paths(&layer.ro),
         rw: paths(&layer.rw),
         hide: paths(&layer.hide),
+        hide_named: named(&layer.hide),
         outputs: outputs::resolve(layer, command_outputs(command, project)),
     })
 }
@@ -60,6 +61,12 @@ pub(crate) fn resolve(layer: &Layer, project: &Project, command: &[std::ffi::OsS
 fn paths(slot: &Many<HostPath>) -> Setting<Vec<PathBuf>> {
     let Setting { value, origin } = list(slot);
     Setting::new(value.into_iter().map(|HostPath(path)| path).collect(), origin)
+}
+
+/// The paths that no policy gave.
+fn named(slot: &Many<HostPath>) -> Vec<PathBuf> {
+    let by_user = slot.iter().flatten().filter(|item| !matches!(item.origin, Origin::Policy(_)));
+    by_user.map(|item| item.value.value.0.clone()).collect()
 }
 
 /// Checks a path that the box shall see.

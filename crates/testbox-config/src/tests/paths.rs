@@ -16,8 +16,15 @@ fn relative_paths_belong_to_the_place_where_they_are_typed() {
     assert_eq!(case.plan().reports.dir.value, case.path("project/r"));
     let case = case.variable("TESTBOX_REPORT_DIR", "v");
     assert_eq!(case.plan().reports.dir.value, case.path("project/sub/v"));
-    let hide = Case::new().flag("policy", "strict").in_folder("project/sub").plan().view.hide.value;
+    let case = Case::new().flag("policy", "strict").in_folder("project/sub").flag("hide", "here");
+    let (view, own) = (case.plan().view, case.path("project/sub/here"));
+    let hide = view.hide.value;
     assert!(hide.iter().any(|path| path.ends_with("project/.env")), "a policy's paths are the project's: {hide:?}");
+    assert!(
+        hide.contains(&own) && view.hide_named == [own],
+        "only the user's own path is named: {:?}",
+        view.hide_named
+    );
 }
 
 #[test]
