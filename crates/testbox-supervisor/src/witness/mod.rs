@@ -292,8 +292,7 @@ impl Witness {
         if protocol != PROTOCOL {
             return Err(Trouble::Forged(format!("it speaks version {protocol} of the protocol, not {PROTOCOL}")));
         }
-        let pipe = Stacks::new(&self.project).map_err(|error| Trouble::Fault(format!("cannot make a pipe: {error}")));
-        let (stacks, writer) = pipe?;
+        let (stacks, writer) = Stacks::new(&self.project).map_err(Trouble::Fault)?;
         let (memory, pids) = self.limits;
         let settings = Box::new(Settings::of(&self.testing, memory, pids, grouped));
         self.channel.send(&Order::Welcome { fds: 1, settings }, vec![writer])?;

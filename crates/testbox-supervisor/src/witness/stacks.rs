@@ -1,6 +1,5 @@
 //! Stack dumps: the pipe that an interpreter writes them to, and what they said.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,9 +30,11 @@ pub(super) struct Stacks {
 }
 
 impl Stacks {
-    /// A pipe for dumps of an interpreter that runs this project; the second value is the end that it gets.
-    pub(super) fn new(project: &Path) -> io::Result<(Self, OwnedFd)> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    /// A pipe for dumps of an interpreter that runs this project; the second value is the end that it gets. An error is
+    /// a sentence.
+    pub(super) fn new(project: &Path) -> Result<(Self, OwnedFd), String> {
+        let pipe = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
+        let (reader, writer) = pipe.map_err(|error| format!("cannot make a pipe: {error}"))?;
         let project = project.to_owned();
         Ok((Self { pipe: Some(reader), text: Vec::new(), at_ms: 0, last: None, kept: None, project }, writer))
     }

@@ -91,7 +91,7 @@ impl Workers {
         if place.is_some() {
             return Err(Trouble::Forged(format!("worker {w} is wanted, which has not ended")));
         }
-        let stacks = Stacks::new(&self.project).map_err(|error| format!("cannot make a pipe: {error}"));
+        let stacks = Stacks::new(&self.project);
         let slots = stage.scene.slots.as_deref_mut();
         match stacks.and_then(|stacks| equip(slots, demand, after, freed, stacks)) {
             Ok(equipped) => {
