@@ -10,6 +10,7 @@ use std::process::Command;
 use testbox_tests::{Finished, Need, Project, case};
 
 const BOX: &[Need] = &[Need::Box];
+const REAL_TIME: &[Need] = &[Need::Box, Need::Root, Need::Cgroup1];
 
 fn main() {
     testbox_tests::run(vec![
@@ -41,6 +42,7 @@ fn main() {
         case("an interpreter whose symlink is broken or goes in a circle", &[Need::Python3], broken_interpreter),
         case("an interpreter that this user may not reach", &[Need::Root, Need::Python3], unreachable_interpreter),
         case("every wall that an ordinary user lacks is named at once", &[Need::Cgroup1], missing_walls),
+        case("a CPU limit and real-time priority exclude each other on cgroup v1", REAL_TIME, real_time),
         case("an ordinary command needs no Python", BOX, no_python_needed),
         case("a small limit of open files", BOX, small_ulimit),
         case("an empty word as command", &[], empty_command),
@@ -491,6 +493,19 @@ fn missing_walls() {
         125,
         &["cannot build the walls `memory`, `pids`", "Permission denied", "--allow-degraded memory,pids"],
     );
+}
+
+/// Where the kernel divides real-time among groups as well: the box's group has none to give.
+fn real_time() {
+    let project = Project::new();
+    let plain = project.command(&["--cpus", "1", "--", "echo", "STARTED"]);
+    let mut command = testbox_tests::starter("chrt");
+    command.args(["--fifo", "1"]).arg(plain.get_program()).args(plain.get_args()).current_dir(project.path());
+    if std::path::Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists() {
+        project.refused(&mut command, 125, &["cannot join the cgroups", "real-time priority", "`--cpus`"]);
+    } else {
+        assert_eq!(Finished::of(&mut command).expect_code(0).stdout, "STARTED\n");
+    }
 }
 
 fn no_python_needed() {

@@ -75,6 +75,11 @@ impl SandboxError {
                  as root; `testbox doctor` says which"
                     .to_owned(),
             ),
+            (SetupStep::JoinCgroup, libc::EINVAL) => Some(
+                "a v1 group with a limit of CPU time takes no process of real-time priority (SCHED_FIFO, SCHED_RR): \
+                 start testbox at ordinary priority (`chrt --other 0 testbox run ...`), or leave out `--cpus`"
+                    .to_owned(),
+            ),
             (SetupStep::Mounts, libc::EACCES) => {
                 Some("a folder above it must be searchable by you; or move the project".to_owned())
             }
