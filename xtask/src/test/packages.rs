@@ -36,8 +36,9 @@ fn all<'a>() -> [Check<Built<'a>>; 7] {
 /// Builds all packages and does the checks.
 pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
     let workspace = context.workspace;
-    if let Some(Unmet { why, .. }) = program("dpkg-deb") {
-        return Ok(Outcome::not_run(format!("packages are built on Debian and its descendants: {why}")));
+    if let Some(Unmet { need, why }) = program("dpkg-deb") {
+        let why = format!("packages are built on Debian and its descendants: {why}");
+        return Ok(if checks::is_a_must(need) { Outcome::failed(why) } else { Outcome::not_run(why) });
     }
     let out = Cache::open(workspace)?.fresh("packages")?;
     let binary = std::env::var_os("TESTBOX_TEST_STATIC").map(PathBuf::from);
