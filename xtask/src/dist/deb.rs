@@ -43,9 +43,7 @@ pub(super) fn make(parts: &Parts<'_>) -> Result<PathBuf, Error> {
     for script in SCRIPTS {
         tree.copy(&images.join("deb").join(script), &format!("DEBIAN/{script}"), PROGRAM)?;
     }
-    let control = fs_err::read_to_string(images.join("deb/control"))?;
-    let kib = size_kib(&tree.0)?.to_string();
-    tree.put("DEBIAN/control", FILE, control.replace("@VERSION@", VERSION).replace("@KIB@", &kib).as_bytes())?;
+    tree.put("DEBIAN/control", FILE, control(parts, &tree)?.as_bytes())?;
     let package = parts.out.join(format!("testbox_{VERSION}_amd64.deb"));
     let built = Program::new("dpkg-deb").args(["--root-owner-group", "-Zxz", "--build"]).arg(&tree.0).arg(&package);
     built.env("SOURCE_DATE_EPOCH", parts.epoch.to_string()).stdout()?;
@@ -97,13 +95,28 @@ fn copyright(parts: &Parts<'_>) -> Result<String, Error> {
     Ok(format!("{license}\nOn Debian systems the Apache License is also in /usr/share/common-licenses/Apache-2.0.\n"))
 }
 
+fn control(parts: &Parts<'_>, tree: &Tree) -> Result<String, Error> {
+    let form = fs_err::read_to_string(parts.workspace.root.join("images/deb/control"))?;
+    let fields = [("@VERSION@", VERSION), ("@MAINTAINER@", &maintainer()), ("@KIB@", &size_kib(&tree.0)?.to_string())];
+    Ok(fields.iter().fold(form, |form, (field, value)| form.replace(field, value)))
+}
+
+/// Who answers for a package is whoever builds it, and says so as Debian's own tools are told. The project has no address:
+/// without a word of the builder a reserved one stands there, which nobody can mistake for a real one.
+fn maintainer() -> String {
+    let said = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let name = said("DEBFULLNAME").unwrap_or_else(|| "The testbox contributors".to_owned());
+    format!("{name} <{}>", said("DEBEMAIL").as_deref().unwrap_or("contributors@testbox.invalid"))
+}
+
 /// The form that Debian wants; what changed stands in the project's own changelog.
 fn changelog(parts: &Parts<'_>) -> Result<String, Error> {
     let at = format!("@{}", parts.epoch);
     let date = Program::new("date").args(["--rfc-email", "--utc", "--date", &at]).env("LC_ALL", "C").stdout()?;
     Ok(format!(
         "testbox ({VERSION}) unstable; urgency=medium\n\n  * Version {VERSION} of testbox.\n\n \
-         -- The testbox contributors <contributors@testbox.invalid>  {date}"
+         -- {}  {date}",
+        maintainer()
     ))
 }
 
