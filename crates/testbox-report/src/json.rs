@@ -65,11 +65,14 @@ pub(crate) fn write(record: &RunRecord, verdict: &Verdict, out: &mut dyn Write) 
     layout::write_lines(&report(record, verdict)?, out)
 }
 
-/// The report as text, as [`ReportDir`](crate::ReportDir) writes it to `testbox.json`.
-pub fn json_text(record: &RunRecord, verdict: &Verdict) -> Result<String, serde_json::Error> {
-    let mut text = vec![];
-    write(record, verdict, &mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+/// Writes the report as text, as [`ReportDir`](crate::ReportDir) writes it to `testbox.json`.
+///
+/// # Errors
+/// `out` takes no more; of kind `InvalidData` if a type of the model cannot be told in JSON, which is a fault of testbox.
+pub fn write_json(record: &RunRecord, verdict: &Verdict, out: &mut dyn Write) -> std::io::Result<()> {
+    let mut pieces = std::io::BufWriter::new(out);
+    write(record, verdict, &mut pieces)?;
+    pieces.flush()
 }
 
 fn report<'a>(record: &'a RunRecord, verdict: &'a Verdict) -> Result<Report<'a>, serde_json::Error> {

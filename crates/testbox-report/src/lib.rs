@@ -17,7 +17,7 @@ mod told;
 pub use exit_codes::{exit_code_table, exit_code_table_markdown};
 pub use harmless::one_line;
 pub use journal_lines::{Introduction, journal_line};
-pub use json::{SCHEMA, json_text, to_json};
+pub use json::{SCHEMA, to_json, write_json};
 pub use output_filter::{Leftover, OutputFilter};
 pub use report_dir::{ReportDir, ReportError};
 pub use terminal::{Style, Terminal};

@@ -11,6 +11,11 @@ use crate::fault::{self, OrFault};
 
 /// Resolves the plan of a command.
 pub(crate) fn resolve(command: &[OsString], flags: Layer) -> Result<RunPlan, Box<Fault>> {
+    resolve_in(&cgroups()?, command, flags)
+}
+
+/// As [`resolve`], with the groups that limit testbox known.
+pub(crate) fn resolve_in(cgroups: &Host, command: &[OsString], flags: Layer) -> Result<RunPlan, Box<Fault>> {
     refuse_nesting()?;
     let cwd = std::env::current_dir().map_err(|error| {
         let hint = "it was deleted or may not be searched: `cd` to the project again";
@@ -21,17 +26,21 @@ pub(crate) fn resolve(command: &[OsString], flags: Layer) -> Result<RunPlan, Box
         flags,
         cwd,
         environment: std::env::vars_os().collect(),
-        machine: machine()?,
+        machine: machine(cgroups)?,
         home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
     };
     testbox_config::resolve(&request).or_fault()
 }
 
+/// The groups around testbox, as they are now.
+pub(crate) fn cgroups() -> Result<Host, Box<Fault>> {
+    Host::detect(Path::new("/")).or_fault()
+}
+
 /// What this machine has, as far as the groups around testbox let it through.
-pub(crate) fn machine() -> Result<Machine, Box<Fault>> {
-    let root = Path::new("/");
-    let enclosing = Host::detect(root).or_fault()?.enclosing();
-    Machine::read(root, enclosing.memory_bytes, enclosing.cpus).or_fault()
+pub(crate) fn machine(cgroups: &Host) -> Result<Machine, Box<Fault>> {
+    let enclosing = cgroups.enclosing();
+    Machine::read(cgroups.root(), enclosing.memory_bytes, enclosing.cpus).or_fault()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -30,14 +30,15 @@ use output::{Filters, Notices};
 /// Runs a command in a box.
 pub(crate) fn run(args: &RunArgs) -> Outcome {
     seal::ensure().or_fault()?;
-    let plan = plan::resolve(&args.command, args.layer())?;
+    let cgroups = plan::cgroups()?;
+    let plan = plan::resolve_in(&cgroups, &args.command, args.layer())?;
     if args.dry_run {
         return describe(plan);
     }
     let signals = Signals::install().or_fault()?;
     let terminal = saved_terminal(&plan)?;
     let host = Host::current();
-    let place = Place::find(&plan)?;
+    let place = Place::find(cgroups, &plan)?;
     let launcher = Launcher::start(wiring(&plan), || bundle(&plan, &host)).or_fault()?;
     let safeguard = Safeguard::new(place, &plan, terminal.as_ref())?;
     // The groups are made while the launcher makes the bundle, and it goes on with the box at once.
@@ -257,11 +258,10 @@ impl Run<'_> {
 /// Tells the verdict everywhere. A report that cannot be written is testbox's fault, and the results go to stdout.
 fn report(record: &RunRecord, verdict: &Verdict, written: Result<(), ReportError>, terminal: &mut Terminal) -> Outcome {
     let plan = &record.plan;
-    let json = || testbox_report::json_text(record, verdict).map_err(|error| fault::of(&error, None));
     let path = shown(&plan.project, &plan.reports.dir.value);
     terminal.verdict(record, verdict, written.is_ok().then_some(path.as_path()));
     if plan.reports.json_to_stdout.value || written.is_err() {
-        print::text(&json()?)?;
+        print::with(|out| testbox_report::write_json(record, verdict, out))?;
     }
     match written {
         Ok(()) => Ok(verdict.exit_code.number()),

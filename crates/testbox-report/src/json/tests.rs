@@ -85,6 +85,12 @@ fn records() -> Vec<RunRecord> {
     records
 }
 
+fn text_of(record: &RunRecord) -> String {
+    let mut text = vec![];
+    write_json(record, &judge(record), &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
 #[test]
 fn every_report_is_valid_by_the_schema_and_has_no_key_that_it_does_not_name() {
     let schema = schema();
@@ -146,7 +152,7 @@ fn the_validator_sees_what_is_wrong() {
 #[test]
 fn the_text_has_the_verdict_near_its_top_and_means_the_same_as_the_value() {
     let record = full_record();
-    let text = json_text(&record, &judge(&record)).unwrap();
+    let text = text_of(&record);
     let top: Vec<_> = text.lines().skip(1).take(5).map(|line| line.trim().split('"').nth(1).unwrap()).collect();
     assert_eq!(top, ["schema_version", "testbox_version", "box_id", "verdict", "exit_code"]);
     assert!(text.ends_with("}\n"));
@@ -156,7 +162,7 @@ fn the_text_has_the_verdict_near_its_top_and_means_the_same_as_the_value() {
 #[test]
 fn values_of_environment_variables_are_not_recorded() {
     let record = full_record();
-    assert!(!json_text(&record, &judge(&record)).unwrap().contains("s3cret"));
+    assert!(!text_of(&record).contains("s3cret"));
     assert_eq!(report_of(&record)["plan"]["env"]["value"][1], serde_json::json!({ "name": "TOKEN" }));
 }
 
@@ -166,7 +172,7 @@ fn hostile_text_is_harmless_on_a_terminal_and_in_a_ci_log_and_still_the_same_tex
     let mut record = sample::record();
     record.warnings = vec![hostile.to_owned()];
     record.evidence.pytest = sample::pytest_record().evidence.pytest;
-    let text = json_text(&record, &judge(&record)).unwrap();
+    let text = text_of(&record);
     assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || is_bidi_control(c)), "{text}");
     assert!(!text.contains("##"), "{text}");
     assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{text}");
@@ -219,7 +225,7 @@ fn a_leak_is_told() {
 
 #[test]
 fn each_test_has_one_line() {
-    let text = json_text(&full_record(), &judge(&full_record())).unwrap();
+    let text = text_of(&full_record());
     let lines: Vec<_> =
         text.lines().filter(|line| line.contains("\"nodeid\": ") && line.contains("\"verdict\"")).collect();
     assert_eq!(lines.len(), 9);
@@ -232,5 +238,5 @@ fn each_test_has_one_line() {
         text.contains("\n    \"limits\": {\n      \"cpus\": {\n        \"origin\": \"policy default\",\n"),
         "{text}"
     );
-    assert!(json_text(&sample::record(), &judge(&sample::record())).unwrap().contains("\n  \"tests\": [],\n"));
+    assert!(text_of(&sample::record()).contains("\n  \"tests\": [],\n"));
 }

@@ -59,10 +59,11 @@ impl<'a> Trial<'a> {
 
     fn attempt(self, ground: &Ground) -> Result<Said, Box<Fault>> {
         let command: Vec<OsString> = self.command.iter().map(OsString::from).collect();
-        let plan = plan::resolve(&command, self.layer(ground))?;
+        let cgroups = plan::cgroups()?;
+        let plan = plan::resolve_in(&cgroups, &command, self.layer(ground))?;
         let host = Host::current();
         let wiring = Wiring { net: plan.net.value, tty: plan.terminal.tty.value, merge_output: true, stdin: false };
-        let place = Place::find(&plan)?;
+        let place = Place::find(cgroups, &plan)?;
         let launcher = Launcher::start(wiring, || testbox_bundle::build(&plan, &host)).or_fault()?;
         let safeguard = Safeguard::new(place, &plan, None)?;
         let outline = launcher.outline(ground.signals.as_fd()).or_fault()?;

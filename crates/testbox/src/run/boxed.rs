@@ -1,7 +1,6 @@
 //! What a box owns on the host, its cgroups and its reaper, and that it goes away on every path.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use testbox_bundle::Identity;
@@ -57,10 +56,8 @@ pub(crate) struct Ending {
 
 impl Place {
     /// Finds it; testbox may be moved to another cgroup for it, so it comes before every fork.
-    pub(crate) fn find(plan: &RunPlan) -> Result<Self, Box<Fault>> {
-        let root = Path::new("/");
-        let mut host = Host::detect(root).or_fault()?;
-        let id = BoxId::of_current(root).or_fault()?;
+    pub(crate) fn find(mut host: Host, plan: &RunPlan) -> Result<Self, Box<Fault>> {
+        let id = BoxId::of_current(host.root()).or_fault()?;
         // A demand that cannot be met is told when the groups are made.
         if let Ok(demand) = demand::of(plan) {
             let command: Vec<_> = plan.command.iter().map(|word| word.to_string_lossy()).collect();

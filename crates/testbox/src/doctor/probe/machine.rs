@@ -8,7 +8,7 @@ use crate::plan;
 
 /// Memory in all and available, and the limit of a default run in this folder.
 pub(super) fn probe() -> Vec<Finding> {
-    let machine = match plan::machine() {
+    let machine = match plan::cgroups().and_then(|cgroups| plan::machine(&cgroups)) {
         Ok(machine) => machine,
         Err(fault) => return vec![Finding::failed("machine", State::Missing, &fault)],
     };
