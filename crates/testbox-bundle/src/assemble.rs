@@ -21,6 +21,7 @@ use crate::{environment, etc, identity, seccomp, skeleton, walk};
 /// The project cannot be shown, its Python is missing or broken, a flag names what cannot be shown, or the seccomp
 /// profile is wrong; each with a [`BundleError::hint`].
 pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
+    host.look_anew();
     let image = Image::base()?;
     let trust = Trust::new(host, &image.trust);
     let project = Project::resolve(plan, host, &trust)?;

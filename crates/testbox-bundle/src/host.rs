@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use fs_err as fs;
 
-use crate::walk;
+use crate::walk::{self, Known};
 
 /// Files larger than this are not read by discovery: no file that it understands is.
 const READ_LIMIT_BYTES: u64 = 1 << 20;
@@ -33,6 +33,8 @@ pub struct Host {
     pub sudo_gid: Option<u32>,
     /// What folders held when they were first looked into.
     pub(crate) listed: RefCell<BTreeMap<PathBuf, Rc<[OsString]>>>,
+    /// Where paths led when they were first followed.
+    pub(crate) known: RefCell<BTreeMap<PathBuf, Known>>,
 }
 
 impl Host {
@@ -48,7 +50,14 @@ impl Host {
             sudo_uid: number("SUDO_UID"),
             sudo_gid: number("SUDO_GID"),
             listed: RefCell::default(),
+            known: RefCell::default(),
         }
+    }
+
+    /// Forgets what was seen: each bundle is made of one look at the host, and of its own.
+    pub(crate) fn look_anew(&self) {
+        self.listed.borrow_mut().clear();
+        self.known.borrow_mut().clear();
     }
 
     /// Where a path of the host is for this process.

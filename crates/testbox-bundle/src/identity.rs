@@ -57,6 +57,7 @@ mod tests {
             sudo_uid,
             sudo_gid,
             listed: Default::default(),
+            known: Default::default(),
         }
     }
 

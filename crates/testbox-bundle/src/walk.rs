@@ -35,6 +35,9 @@ pub(crate) struct Walked {
     pub(crate) metadata: Metadata,
 }
 
+/// Where a path led: to its end, or to the component that does not exist and the links before it, as they are told.
+pub(crate) type Known = Result<Walked, (PathBuf, Vec<String>)>;
+
 /// Why a path leads nowhere.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
@@ -72,9 +75,21 @@ impl WalkError {
     }
 }
 
-/// Follows `path` (absolute, or taken from the root) to its end.
+/// Follows `path` (absolute, or taken from the root) to its end. Each path is followed once: discovery asks for many of
+/// them again and again, and all parts of a bundle shall see the same.
 pub(crate) fn walk(host: &Host, path: &Path) -> Result<Walked, WalkError> {
-    straight(host, path).unwrap_or_else(|| step_by_step(host, path))
+    if let Some(known) = host.known.borrow().get(path) {
+        let missing = |(missing, links)| WalkError::Missing { missing, links };
+        return known.clone().map_err(missing);
+    }
+    let walked = straight(host, path).unwrap_or_else(|| step_by_step(host, path));
+    let known = match &walked {
+        Ok(end) => Ok(end.clone()),
+        Err(WalkError::Missing { missing, links }) => Err((missing.clone(), links.clone())),
+        Err(WalkError::Circle { .. } | WalkError::Refused { .. }) => return walked,
+    };
+    host.known.borrow_mut().insert(path.to_owned(), known);
+    walked
 }
 
 /// The answer of one or two system calls, if the kernel meets no link on the way; most paths have none, and discovery

@@ -1,5 +1,6 @@
 //! What this machine has: the bound of every limit and the source of the derived ones.
 
+use std::io::Read;
 use std::path::Path;
 
 use fs_err as fs;
@@ -64,6 +65,9 @@ impl Machine {
     }
 }
 
+/// Room for most files of the kernel as a whole: it tells no size, and without room they are read bit by bit.
+const ROOM: usize = 4096;
+
 /// One text file of the kernel.
 struct Report {
     path: String,
@@ -72,8 +76,11 @@ struct Report {
 
 impl Report {
     fn read(root: &Path, path: &str) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(root.join(path)).map_err(ConfigError::Read)?;
-        Ok(Self { path: root.join(path).display().to_string(), text })
+        let path = root.join(path);
+        let mut text = String::with_capacity(ROOM);
+        let file = fs::File::open(&path).map_err(ConfigError::Read)?;
+        file.take(u64::MAX).read_to_string(&mut text).map_err(ConfigError::Read)?;
+        Ok(Self { path: path.display().to_string(), text })
     }
 
     /// The value of a line like `MemTotal:  123 kB`, in bytes.

@@ -32,6 +32,7 @@ impl Fake {
             sudo_uid: None,
             sudo_gid: None,
             listed: Default::default(),
+            known: Default::default(),
         };
         let fake = Self { dir, host };
         fake.link("/bin", "usr/bin").link("/lib", "usr/lib").link("/sbin", "usr/sbin");
