@@ -40,6 +40,7 @@ pub(super) fn make(parts: &Parts<'_>) -> Result<PathBuf, Error> {
     tree.copy(&images.join("deb/lintian-overrides"), "usr/share/lintian/overrides/testbox", FILE)?;
     tree.put("usr/share/doc/testbox/copyright", FILE, copyright(parts)?.as_bytes())?;
     tree.put("usr/share/doc/testbox/changelog.gz", FILE, &gzipped(changelog(parts)?.as_bytes())?)?;
+    tree.put("DEBIAN/md5sums", FILE, md5sums(&tree)?.as_bytes())?;
     for script in SCRIPTS {
         tree.copy(&images.join("deb").join(script), &format!("DEBIAN/{script}"), PROGRAM)?;
     }
@@ -90,9 +91,41 @@ fn gzipped(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(encoder.finish()?)
 }
 
+/// The licence up to the text that every Debian has; Debian wants a year beside the name.
 fn copyright(parts: &Parts<'_>) -> Result<String, Error> {
     let license = fs_err::read_to_string(parts.workspace.root.join("LICENSE"))?;
-    Ok(format!("{license}\nOn Debian systems the Apache License is also in /usr/share/common-licenses/Apache-2.0.\n"))
+    let without_apache = license.rsplit_once("---").map_or(license.as_str(), |(before, _)| before);
+    let dated = without_apache
+        .trim_end_matches('-')
+        .trim_end()
+        .replace("(c) The", &format!("(c) {} The", date(parts, "+%Y")?.trim()));
+    Ok(format!("{dated}\n\nThe Apache License, Version 2.0, is in /usr/share/common-licenses/Apache-2.0.\n"))
+}
+
+/// The time of all files, in one of the forms of date(1).
+fn date(parts: &Parts<'_>, form: &str) -> Result<String, Error> {
+    let at = format!("@{}", parts.epoch);
+    Program::new("date").args([form, "--utc", "--date", &at]).env("LC_ALL", "C").stdout()
+}
+
+/// What debsums compares installed files with.
+fn md5sums(tree: &Tree) -> Result<String, Error> {
+    let mut files = files_below(&tree.0)?;
+    files.sort();
+    let names = files.iter().filter_map(|file| file.strip_prefix(&tree.0).ok());
+    Program::new("md5sum").args(names).dir(&tree.0).stdout()
+}
+
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => files.extend(files_below(&entry.path())?),
+            false => files.push(entry.path()),
+        }
+    }
+    Ok(files)
 }
 
 fn control(parts: &Parts<'_>, tree: &Tree) -> Result<String, Error> {
@@ -111,12 +144,11 @@ fn maintainer() -> String {
 
 /// The form that Debian wants; what changed stands in the project's own changelog.
 fn changelog(parts: &Parts<'_>) -> Result<String, Error> {
-    let at = format!("@{}", parts.epoch);
-    let date = Program::new("date").args(["--rfc-email", "--utc", "--date", &at]).env("LC_ALL", "C").stdout()?;
     Ok(format!(
         "testbox ({VERSION}) unstable; urgency=medium\n\n  * Version {VERSION} of testbox.\n\n \
-         -- {}  {date}",
-        maintainer()
+         -- {}  {}",
+        maintainer(),
+        date(parts, "--rfc-email")?
     ))
 }
 
