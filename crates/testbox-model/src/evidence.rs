@@ -294,9 +294,37 @@ pub struct StackDump {
     pub calls: Vec<String>,
 }
 
+/// The call of a stack that is told where there is room for one: the innermost of the project, which its author can act on,
+/// else the innermost. A test that forks may just be in a handler of the standard library, one that computes in numpy.
+pub fn telling_call(calls: &[String]) -> Option<&String> {
+    // Files of the project are named as seen from it.
+    let is_own = |call: &&String| !call.starts_with(['/', '<']) && !call.contains("/site-packages/");
+    calls.iter().find(is_own).or_else(|| calls.first())
+}
+
 impl Outcomes {
     /// Tests with a result.
     pub fn total(self) -> u64 {
         self.passed + self.failed + self.error + self.skipped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_telling_call_is_the_innermost_of_the_project() {
+        let told = |calls: &[&str]| {
+            let calls: Vec<String> = calls.iter().map(|call| (*call).to_owned()).collect();
+            telling_call(&calls).cloned()
+        };
+        let handler = "/usr/lib/python3.11/logging/__init__.py:241 in _releaseLock";
+        let installed = ".venv/lib/python3.11/site-packages/numpy/core.py:7 in dot";
+        let (own, test) = ("data.py:41 in load", "tests/test_io.py:7 in test_big");
+        assert_eq!(told(&[handler, own, test]).as_deref(), Some(own));
+        assert_eq!(told(&[installed, "<string>:1 in f", test]).as_deref(), Some(test));
+        assert_eq!(told(&[handler, installed]).as_deref(), Some(handler));
+        assert_eq!(told(&[]), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     ExitCode, PayloadEnd, PytestEvidence, PytestStage, RunRecord, RunningTest, TestRow, TestVerdict, Verdict,
-    VerdictKind,
+    VerdictKind, telling_call,
 };
 
 /// Tests named at most.
@@ -90,7 +90,7 @@ fn session_open(seen: &PytestEvidence) -> bool {
 }
 
 fn place(seen: &PytestEvidence) -> Option<String> {
-    let line = seen.stack.as_ref().and_then(|stack| stack.calls.first());
+    let line = seen.stack.as_ref().and_then(|stack| telling_call(&stack.calls));
     let line = line.map(|call| format!(" at {}", call)).unwrap_or_default();
     let counted = seen.collected.map(|total| format!("; {} of {total} tests had a result", seen.outcomes.total()));
     let counted = counted.unwrap_or_default();

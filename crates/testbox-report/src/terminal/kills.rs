@@ -1,6 +1,6 @@
 //! Tests that were killed, and tests that passed only when they were tried again: one line each.
 
-use testbox_model::{Bytes, Duration, Isolate, PytestEvidence, RunRecord, TestRow, TestVerdict};
+use testbox_model::{Bytes, Duration, Isolate, PytestEvidence, RunRecord, TestRow, TestVerdict, telling_call};
 
 use super::Style;
 use super::paint::{Ink, count, paint};
@@ -30,7 +30,8 @@ fn killed(record: &RunRecord, seen: &PytestEvidence, style: Style) -> Vec<String
 
 fn killed_test(record: &RunRecord, seen: &PytestEvidence, row: &TestRow) -> String {
     let phase = row.phase.map(|phase| format!(" ({phase})")).unwrap_or_default();
-    let place = row.stack.first().map(|call| format!("; at {}", short_line(call, CALL_WIDTH))).unwrap_or_default();
+    let place = telling_call(&row.stack).map(|call| format!("; at {}", short_line(call, CALL_WIDTH)));
+    let place = place.unwrap_or_default();
     let before = match row.killed_before.as_slice() {
         [] => String::new(),
         before => format!("; killed before as well ({})", words(before)),

@@ -1,6 +1,6 @@
 //! Lines while the run goes on: only what explains a pause or an end.
 
-use testbox_model::{Duration, PayloadEnd, Readback, RunEvent, StopCause, signal_name};
+use testbox_model::{Duration, PayloadEnd, Readback, RunEvent, StopCause, signal_name, telling_call};
 
 use super::Style;
 use super::paint::{Ink, paint};
@@ -15,7 +15,8 @@ pub(super) fn text(event: &RunEvent, style: Style) -> String {
         }
         RunEvent::Started { .. } | RunEvent::Ended { .. } | RunEvent::Test { .. } => return String::new(),
         RunEvent::TestKilled { nodeid, phase, verdict, summary, stack, .. } => {
-            let place = stack.first().map(|call| format!("; at {}", short_line(call, CALL_WIDTH))).unwrap_or_default();
+            let place = telling_call(stack).map(|call| format!("; at {}", short_line(call, CALL_WIDTH)));
+            let place = place.unwrap_or_default();
             let verdict = paint(verdict.word(), Ink::Bad, style);
             let summary = short_line(summary, MESSAGE_WIDTH);
             format!("{} ({phase}): {verdict}: {summary}{place}", short_line(nodeid, NAME_WIDTH))
