@@ -87,10 +87,11 @@ impl<'a> Sampler<'a> {
         self.look_at_disks(events);
         let Usage { memory_bytes, pids, cpu_ms, refused_forks } = self.usage;
         self.timeline.push(Sample { at_ms, memory_bytes, pids, cpu_ms });
-        if self.largest.is_due(now, memory_bytes) {
+        let storm = self.storm.sample(now, pids, refused_forks).then_some(StopCause::ForkStorm);
+        // Who forks holds the lock that a look at its command line takes: in a storm the loop would wait for seconds.
+        if !self.storm.is_on(now) && self.largest.is_due(now, memory_bytes) {
             self.scan(now, events);
         }
-        let storm = self.storm.sample(now, pids, refused_forks).then_some(StopCause::ForkStorm);
         self.meter.breach().or(storm)
     }
 

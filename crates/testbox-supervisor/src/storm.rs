@@ -38,7 +38,12 @@ impl Storm {
     /// Half of the time that proves a storm has passed: who forks must say now where it is, as a storm leaves it little
     /// CPU time for an answer.
     pub(crate) fn is_likely(&self, now: Instant) -> bool {
-        !self.paused(now) && self.since.is_some_and(|since| now.saturating_duration_since(since) >= WINDOW / 2)
+        self.is_on(now) && self.since.is_some_and(|since| now.saturating_duration_since(since) >= WINDOW / 2)
+    }
+
+    /// Whether forks fail just now, at the limit: a storm, perhaps.
+    pub(crate) fn is_on(&self, now: Instant) -> bool {
+        !self.paused(now) && self.since.is_some()
     }
 
     fn paused(&self, now: Instant) -> bool {
@@ -78,9 +83,10 @@ mod tests {
             let now = start + Duration::from_millis(100) * tenth;
             (storm.since, storm.last_refusal) = (Some(start), Some(now));
             assert!(!storm.sample(now, 100, u64::from(tenth) + 1));
-            assert_eq!(storm.is_likely(now), likely, "after {tenth} tenths");
+            assert_eq!((storm.is_on(now), storm.is_likely(now)), (true, likely), "after {tenth} tenths");
         }
-        assert!(!storm.is_likely(start + Duration::from_millis(2200)), "forks have not failed for a while");
+        let later = start + Duration::from_millis(2200);
+        assert!(!storm.is_on(later) && !storm.is_likely(later), "forks have not failed for a while");
     }
 
     #[test]
