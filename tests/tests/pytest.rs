@@ -69,7 +69,10 @@ fn a_memory_kill_in_a_fixture_is_in_its_setup() {
 fn a_memory_kill_during_collection_names_the_file() {
     let project = Project::new();
     project.write("test_a.py", "def test_a(): pass\n");
-    project.write("test_b.py", "taken = []\nwhile True:\n    taken.append(b'x' * (4 << 20))\n");
+    project.write(
+        "test_b.py",
+        "import time; taken = []\nwhile True:\n    taken.append((b'x' * (4 << 20), time.sleep(0.01)))\n",
+    );
     project.pytest(&["--memory", "200M"], &[]).expect_code(120);
     assert!(place(&project).starts_with("collecting test_b.py at test_b.py:3 in <module>"), "{}", place(&project));
 }

@@ -349,8 +349,8 @@ fn cpus() {
     let report = project.report();
     let (used, wall) = (number(&report, "/evidence/cpu/used_ms"), number(&report, "/duration_ms"));
     assert!(used * 10 < wall * 7, "{used} ms of CPU in {wall} ms");
-    // On a host so busy that the box never got its share nothing was held back.
-    assert!(number(&report, "/evidence/cpu/throttled_ms") > 0 || used * 10 < wall * 4, "{report:#}");
+    // On a host so busy that the box never got its half nothing was held back.
+    assert!(number(&report, "/evidence/cpu/throttled_ms") > 0 || used * 2 < wall, "{report:#}");
 }
 
 fn nofile() {

@@ -68,7 +68,7 @@ fn the_sample_projects_runaways_are_named_in_one_run() {
     let limit_words = [
         ("fork_bomb.py::test_forks_for_ever", "pids", "reached its ", "fork_bomb.py:13 in "),
         ("hang_in_c.py::test_spins_in_c", "timeout", "setup and call took longer than 10 s", "hang_in_c.py:14 in "),
-        ("memory_in_test.py::test_takes_all_memory", "memory", "used all of its ", "memory_in_test.py:17 in "),
+        ("memory_in_test.py::test_takes_all_memory", "memory", "used all of its ", "memory_in_test.py:19 in "),
     ];
     let xml = fs_err::read_to_string(project.path().join(".testbox/last/junit.xml")).expect("junit.xml");
     for (name, verdict, limit, line) in limit_words {
