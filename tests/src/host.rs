@@ -14,13 +14,18 @@ impl Snapshot {
         Self(leftovers().into_iter().collect())
     }
 
-    /// What is there now, after two seconds at most, and was not there then. Runs that somebody else started and that
-    /// go on are no leftovers.
+    /// What is there now, was not there then, and stays. Runs that somebody else started are no leftovers, neither those
+    /// that go on nor those that come meanwhile.
     pub fn left(&self) -> Vec<String> {
         let is_new = |what: &String| !self.0.contains(what) && !belongs_to_others(what);
         let new = || leftovers().into_iter().filter(is_new).collect::<Vec<_>>();
-        wait_until(Duration::from_secs(2), || new().is_empty());
-        new()
+        let mut left = new();
+        wait_until(Duration::from_secs(10), || {
+            let now = new();
+            left.retain(|what| now.contains(what));
+            left.is_empty()
+        });
+        left
     }
 }
 
