@@ -5,11 +5,23 @@ The same plugin is in the plain run and in the box. Lines are sorted by nobody a
 
 import json
 import os
+import sys
+
+import pytest
 
 # Tests change the working directory; the file belongs to where pytest was started.
 _PATH = os.path.join(os.getcwd(), "twin-outcomes.json")
 _PID = os.getpid()
 _lines = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart():
+    # How long an example of hypothesis takes depends on what else the machine does, in a box or not.
+    hypothesis = sys.modules.get("hypothesis")
+    if hypothesis is not None:
+        hypothesis.settings.register_profile("twin", hypothesis.settings(deadline=None))
+        hypothesis.settings.load_profile("twin")
 
 
 def _outcome(report):
