@@ -1,13 +1,14 @@
 //! Garbage collection: removes the groups of boxes whose owner died, and touches nothing else.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::delegation::SUPERVISOR_PREFIX;
 use crate::group::BoxGroup;
 use crate::host::Hierarchy;
-use crate::{BoxId, CgroupError, Host, box_id};
+use crate::{BoxId, CgroupError, Host, box_id, scope};
 
 /// How long one box may take to go away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,12 +35,34 @@ pub fn gc(host: &Host) -> Result<GcReport, CgroupError> {
             None => collect(host, found, &mut report),
         }
     }
-    for (id, path) in leaves(host) {
-        if reason_to_keep(host, &id, &boot).is_none() && (host.kernel.rmdir)(&path).is_ok() {
-            report.removed.push(path);
+    let dead = |id: &Option<BoxId>| id.as_ref().is_some_and(|id| reason_to_keep(host, id, &boot).is_none());
+    let unified = host.hierarchies().iter().filter(|hierarchy| hierarchy.unified);
+    let below: Vec<(String, PathBuf)> = unified.flat_map(|hierarchy| named(&hierarchy.mount_point)).collect();
+    for (_, path) in below.iter().filter(|(name, _)| dead(&id_of_leaf(name))) {
+        if (host.kernel.rmdir)(path).is_ok() {
+            report.removed.push(path.clone());
         }
     }
+    // A scope that holds processes is left alone: systemd removes it after the last of them.
+    for (_, path) in
+        below.iter().filter(|(name, _)| dead(&scope::id_of(name))).filter(|(_, path)| scope::is_empty(path))
+    {
+        stop(host, path, &mut report);
+    }
     Ok(report)
+}
+
+fn stop(host: &Host, path: &Path, report: &mut GcReport) {
+    let owner = fs_err::metadata(path).map(|found| found.uid());
+    let stopped = match owner {
+        Ok(uid) if uid == rustix::process::geteuid().as_raw() => scope::stop(host.root(), path),
+        Ok(uid) => Err(format!("it belongs to the systemd of user {uid}, who removes it with `testbox gc`")),
+        Err(_) => return,
+    };
+    match stopped {
+        Ok(()) => report.removed.push(path.to_owned()),
+        Err(reason) => report.kept.push((path.to_owned(), reason)),
+    }
 }
 
 fn reason_to_keep(host: &Host, id: &BoxId, boot: &str) -> Option<String> {
@@ -77,12 +100,9 @@ pub(crate) fn boxes(host: &Host) -> BTreeMap<BoxId, Vec<(&Hierarchy, PathBuf)>> 
     boxes
 }
 
-/// The leaves that supervisors moved into; nobody in them is ever killed.
-fn leaves(host: &Host) -> Vec<(BoxId, PathBuf)> {
-    let unified = host.hierarchies().iter().filter(|hierarchy| hierarchy.unified);
-    let named = unified.flat_map(|hierarchy| named(&hierarchy.mount_point));
-    let id = |name: &str| format!("testbox-{}", name.strip_prefix(SUPERVISOR_PREFIX)?).parse().ok();
-    named.filter_map(|(name, path)| Some((id(&name)?, path))).collect()
+/// The box whose supervisor moved into the leaf of this name; nobody in it is ever killed.
+fn id_of_leaf(name: &str) -> Option<BoxId> {
+    format!("testbox-{}", name.strip_prefix(SUPERVISOR_PREFIX)?).parse().ok()
 }
 
 /// All groups below a mount point with their names; those that cannot be read hold nothing of ours.
@@ -176,5 +196,26 @@ mod tests {
         let report = gc(&fake.detect()).unwrap();
         assert_eq!(report.removed.len(), 1);
         assert_eq!(fake.groups(), ["user.slice/testbox-supervisor-97b45cbc-77-190080"]);
+    }
+
+    #[test]
+    fn systemd_is_asked_for_empty_scopes_of_dead_runs_only() {
+        let fake = FakeHost::v2();
+        with_owner_alive(&fake);
+        let scope = |id: &str, populated: u32| {
+            let path = fake.root().join(format!("sys/fs/cgroup/user.slice/{id}.scope"));
+            crate::fake::mkdir(&path).unwrap();
+            fs_err::write(path.join("cgroup.events"), format!("populated {populated}\nfrozen 0\n")).unwrap();
+            path
+        };
+        let empty = scope(DEAD, 0);
+        scope("testbox-97b45cbc-4243-100", 1);
+        scope(ALIVE, 0);
+        scope(OTHER_BOOT, 0);
+        // No systemd listens in the temporary directory.
+        let report = gc(&fake.detect()).unwrap();
+        let kept: Vec<&Path> = report.kept.iter().map(|(path, _)| path.as_path()).collect();
+        assert_eq!((kept, report.removed), (vec![empty.as_path()], vec![]));
+        assert!(report.kept[0].1.contains("systemd"), "{}", report.kept[0].1);
     }
 }

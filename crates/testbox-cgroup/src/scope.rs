@@ -8,16 +8,20 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
 use zbus::{OwnedObjectPath, Variant};
 
 use crate::bus::{Bus, Method};
 use crate::host::Hierarchy;
-use crate::{BoxId, CgroupError, delegation};
+use crate::wait::{Backoff, wait};
+use crate::{BoxId, CgroupError, delegation, kernel};
 
 /// Longest time that systemd may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest time in which a scope without processes goes away.
+const STOPPING: Duration = Duration::from_secs(2);
 /// Characters of a command that systemd shows.
 const LONGEST_TITLE: usize = 200;
 const SUFFIX: &str = ".scope";
@@ -29,6 +33,7 @@ const START: Method<'static> = Method {
     member: "StartTransientUnit",
     signature: "ssa(sv)a(sa(sv))",
 };
+const STOP: Method<'static> = Method { member: "StopUnit", signature: "ss", ..START };
 const JOB_ENDED: &str = "type='signal',sender='org.freedesktop.systemd1',\
     interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
 
@@ -36,8 +41,12 @@ type Property<'a> = (&'a str, Variant<'a>);
 
 /// Whether this is a group that systemd made for a box, and delegated with it.
 pub(crate) fn is_one(group: &Path) -> bool {
-    let name = group.file_name().unwrap_or_default().to_string_lossy();
-    name.strip_suffix(SUFFIX).is_some_and(|id| id.parse::<BoxId>().is_ok())
+    id_of(&group.file_name().unwrap_or_default().to_string_lossy()).is_some()
+}
+
+/// The box of the scope of this name.
+pub(crate) fn id_of(name: &str) -> Option<BoxId> {
+    name.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 /// Whether another place could help: the error is about groups of v2 that are not the caller's, and nobody has delegated
@@ -59,14 +68,57 @@ pub(crate) fn enter(root: &Path, id: &BoxId, command: &str) -> Result<bool, Stri
         return Ok(false);
     }
     let uid = rustix::process::geteuid().as_raw();
-    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let socket = socket(root, uid, runtime_dir.as_deref())?;
+    let socket = own_socket(root)?;
     let started = start(&socket, id, uid, command);
     started.map(|()| true).map_err(|error| {
         let (systemd, run) =
             if uid == 0 { ("systemd", "systemd-run") } else { ("`systemd --user`", "systemd-run --user") };
         format!("{systemd} did not make a scope: {error}; see what `{run} --scope -p Delegate=yes true` says")
     })
+}
+
+/// Has systemd remove a scope of this user that holds no process and never will: its box is dead.
+///
+/// # Errors
+/// Why it is still there.
+pub(crate) fn stop(root: &Path, scope: &Path) -> Result<(), String> {
+    let name = scope.file_name().unwrap_or_default().to_string_lossy();
+    let asked = own_socket(root).and_then(|socket| ask_to_stop(&socket, &name).map_err(|error| error.to_string()));
+    // Its job ends soon after the answer; and what somebody else stopped meanwhile systemd does not know any more.
+    let gone = goes_away(scope);
+    match asked {
+        _ if gone => Ok(()),
+        Ok(()) => Err(format!("systemd was asked to stop it and did not within {} s", STOPPING.as_secs())),
+        Err(error) => Err(format!("systemd did not stop it: {error}")),
+    }
+}
+
+fn goes_away(group: &Path) -> bool {
+    let mut pauses = Backoff::until(Instant::now() + STOPPING);
+    while group.exists() {
+        let Some(pause) = pauses.next() else { return false };
+        let _interrupted_is_fine = wait(None, PollFlags::empty(), pause);
+    }
+    true
+}
+
+fn ask_to_stop(socket: &Path, unit: &str) -> io::Result<()> {
+    let mut bus = Bus::connect(socket, PATIENCE)?;
+    let call = bus.call(STOP, &(unit, "replace"))?;
+    while !bus.next()?.answers(call)? {}
+    Ok(())
+}
+
+/// Whether no process is in the group, or in one below it.
+pub(crate) fn is_empty(scope: &Path) -> bool {
+    let events = kernel::read(&scope.join("cgroup.events")).unwrap_or_default();
+    events.lines().any(|line| line == "populated 0")
+}
+
+fn own_socket(root: &Path) -> Result<PathBuf, String> {
+    let uid = rustix::process::geteuid().as_raw();
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    socket(root, uid, runtime_dir.as_deref())
 }
 
 /// The bus on which the systemd of this user listens.

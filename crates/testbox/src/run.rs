@@ -41,6 +41,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let place = Place::find(cgroups, &plan)?;
     let launcher = Launcher::start(wiring(&plan), || bundle(&plan, &host)).or_fault()?;
     let safeguard = Safeguard::new(place, &plan, terminal.as_ref())?;
+    let open_reports = || ReportDir::open(&plan.reports.dir.value, project_owner(&plan, &host)?).or_fault();
+    // What is not there cannot be covered: a command that may write to the project must not find its place free.
+    let early = plan.view.write.value.then(open_reports).transpose()?;
     // The groups are made while the launcher makes the bundle, and it goes on with the box at once.
     let boxed = Boxed::new(safeguard, &plan).and_then(|boxed| {
         launcher.make_box(&boxed.launch(testbox_bundle::identity(&plan, &host))).or_fault()?;
@@ -49,8 +52,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     // Its error comes first.
     let outline = launcher.outline(signals.as_fd()).or_fault()?;
     let boxed = boxed?;
-    let owner = project_owner(&plan, &host)?;
-    let reports = ReportDir::open(&plan.reports.dir.value, owner).or_fault()?;
+    let reports = early.map_or_else(open_reports, Ok)?;
     Run { plan: &plan, outline: &outline }.go(launcher, boxed, signals, reports)
 }
 

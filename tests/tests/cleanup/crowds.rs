@@ -34,7 +34,7 @@ pub(crate) fn p6_sixty_four_boxes_at_once() {
         (few, many) = (few.min(crowd(8)), many.min(crowd(64)));
     }
     let ratio = many.as_secs_f64() / few.as_secs_f64();
-    note(&format!("a box costs {many:.1?} among 64 and {few:.1?} among 8: {ratio:.2} times"));
+    note(&format!("P6: a box costs {many:.1?} among 64 and {few:.1?} among 8: {ratio:.2} times"));
     // What systemd does for a scope grows with the number of scopes, and a guest has one CPU that others want as well.
     let bound = if Need::Place.missing().is_none() { 3.0 } else { 1.5 };
     assert!(ratio < bound, "{ratio:.2}");
@@ -55,6 +55,7 @@ pub(crate) fn p7_short_runs_leave_no_dead_groups() {
     // The kernel frees a removed group some seconds later.
     wait_until(Duration::from_secs(30), || memory_groups().abs_diff(before) <= 5);
     let after = memory_groups();
+    note(&format!("P7: {before} memory groups before the short runs, {after} after"));
     assert!(after.abs_diff(before) <= 5, "{before} memory groups before, {after} after");
 }
 
@@ -95,7 +96,7 @@ pub(crate) fn p14_the_host_stays_usable() {
         }
     });
     let longest = Duration::from_millis(longest.load(Ordering::Relaxed).into());
-    note(&format!("the host stood still for {longest:.1?} at most"));
+    note(&format!("P14: the host stood still for {longest:.1?} at most"));
     assert!(longest < Duration::from_millis(1500), "{longest:?}");
 }
 

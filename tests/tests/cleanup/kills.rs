@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use testbox_tests::{
-    Finished, Project, groups_of, pause, processes_with, root_group, starter, testbox, testbox_bin, wait_until,
+    Finished, Project, groups_of, note, pause, processes_with, root_group, starter, testbox, testbox_bin, wait_until,
 };
 
 use crate::endings::wait_for_line;
@@ -24,12 +24,15 @@ fn instants(number: u32, span: Duration) -> impl Iterator<Item = Duration> {
 
 pub(crate) fn p2_a_killed_supervisor_leaves_nothing() {
     let traced = Traced::new(LINGER);
-    let (kills, mut for_gc) = (times(200, 40), 0);
+    let (kills, mut for_gc, mut longest) = (times(200, 40), 0, Duration::ZERO);
     for instant in instants(kills, Duration::from_millis(300)) {
         let child = traced.start(&["-q"]);
         pause(instant);
-        for_gc += u32::from(traced.kill(child));
+        let killed = traced.kill(child);
+        for_gc += u32::from(killed.for_gc);
+        longest = longest.max(killed.processes_gone_after);
     }
+    note(&format!("P2: the processes of {kills} kills were gone after {longest:.1?} at most; left to gc: {for_gc}"));
     assert!(for_gc <= kills / 20, "the reaper was too late in {for_gc} of {kills} kills");
 }
 

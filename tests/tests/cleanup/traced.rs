@@ -3,12 +3,19 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testbox_tests::{Finished, Need, Outer, Project, groups_of, processes_with, starter, testbox, wait_until};
+use testbox_tests::{Finished, Outer, Project, groups_of, processes_with, testbox, wait_until};
 
 /// A project with a program `test.py` whose runs are contained twice.
 pub(crate) struct Traced {
     pub(crate) project: Project,
     pub(crate) outer: Outer,
+}
+
+/// What was seen after a SIGKILL of testbox.
+pub(crate) struct Killed {
+    /// Groups were left that only `testbox gc` removed.
+    pub(crate) for_gc: bool,
+    pub(crate) processes_gone_after: Duration,
 }
 
 impl Traced {
@@ -58,9 +65,9 @@ impl Traced {
     }
 
     /// Kills testbox, and only it, by SIGKILL; nothing of the box may run after 1 s, and nothing be there after 2 s but
-    /// groups that were made before the reaper, which `testbox gc` removes. Whether there were any.
+    /// groups that were made before the reaper, or a scope that testbox never reached, which `testbox gc` removes.
     #[track_caller]
-    pub(crate) fn kill(&self, mut child: Child) -> bool {
+    pub(crate) fn kill(&self, mut child: Child) -> Killed {
         let pid = child.id();
         drop(child.stdin.take());
         child.kill().expect("SIGKILL");
@@ -69,23 +76,14 @@ impl Traced {
         let marker = self.project.path().to_string_lossy().into_owned();
         let running = || processes_with(&marker).into_iter().filter(|one| !one.ends_with("testbox-reaper"));
         assert!(wait_until(Duration::from_secs(1), || running().count() == 0), "{:?}", running().collect::<Vec<_>>());
+        let processes_gone_after = killed.elapsed();
         let patience = Duration::from_secs(2).saturating_sub(killed.elapsed());
         let gone = wait_until(patience, || self.left(pid).is_empty());
         if !gone {
             assert!(self.left(pid).iter().all(|one| one.starts_with("cgroup ")), "{:?}", self.left(pid));
             Finished::of(testbox().arg("gc")).expect_code(0);
-            self.left(pid).iter().filter_map(|left| left.strip_suffix(".scope")).for_each(stop_scope);
             assert_eq!(self.left(pid), Vec::<String>::new(), "left after a `testbox gc`");
         }
-        !gone
+        Killed { for_gc: !gone, processes_gone_after }
     }
-}
-
-/// Of a process that died while it was being moved systemd never learns that it left its scope.
-fn stop_scope(path: &str) {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let mut command = starter("systemctl");
-    command.env("XDG_RUNTIME_DIR", format!("/run/user/{}", nix::unistd::geteuid()));
-    command.args(Need::Root.missing().map(|_| "--user")).args(["stop", &format!("{name}.scope")]);
-    Finished::of(&mut command).expect_code(0);
 }
