@@ -1,7 +1,7 @@
 #!/bin/sh
-# Turns a freshly unpacked Debian ($1) into the guest: systemd on cgroup v2, logins, users, the agent, the tests' venv.
-# Runs on the host while the image is built; changes only files below $1. RECIPE is the folder of this file, WHEELS one
-# with the packages that requirements.txt in it names.
+# Turns a freshly unpacked Debian ($1) into the guest: systemd on cgroup v2, logins, users, the agent, the tests' venvs.
+# Runs on the host while the image is built; changes only files below $1. RECIPE is the folder of this file, WHEELS and
+# TWINS are folders with the packages that requirements.txt in them names: those of the tests, and of the twin projects.
 set -eu
 root=$1
 
@@ -20,12 +20,16 @@ mkdir -p "$root/var/lib/systemd/linger"
 : > "$root/var/lib/systemd/linger/tester"
 
 # ---- what the tests need -------------------------------------------------------------------------------------
-mkdir -p "$root/opt/testbox/wheels"
-cp "$WHEELS"/* "$root/opt/testbox/wheels/"
-chroot "$root" python3 -m venv /opt/testbox/venv
-chroot "$root" /opt/testbox/venv/bin/pip --isolated install --quiet --no-index --no-deps --find-links /opt/testbox/wheels \
-    --requirement /opt/testbox/wheels/requirements.txt
-rm -r "$root/opt/testbox/wheels"
+environment() {
+    mkdir -p "$root/opt/testbox/wheels"
+    cp "$2"/* "$root/opt/testbox/wheels/"
+    chroot "$root" python3 -m venv "$1"
+    chroot "$root" "$1/bin/pip" --isolated install --quiet --no-index --no-deps --find-links /opt/testbox/wheels \
+        --requirement /opt/testbox/wheels/requirements.txt
+    rm -r "$root/opt/testbox/wheels"
+}
+environment /opt/testbox/venv "$WHEELS"
+environment /opt/testbox/twin-venv "$TWINS"
 cat > "$root/usr/local/bin/testbox-test" <<'SCRIPT'
 #!/bin/sh
 # testbox-test NAME [ARGUMENTS]: runs a file of testbox's tests; a first argument that begins with `-` lists them.
@@ -33,6 +37,7 @@ case ${1--} in -*) exec ls /opt/testbox/tests ;; esac
 test=$1
 shift
 PATH=/opt/testbox/venv/bin:$PATH TESTBOX_BIN=/usr/local/bin/testbox TESTBOX_TEST_VENV=/opt/testbox/venv \
+    TESTBOX_TEST_CHECKOUT=/opt/testbox/checkout TESTBOX_TEST_TWINS=/opt/testbox/setup.json \
     exec "/opt/testbox/tests/$test" "$@"
 SCRIPT
 chmod 755 "$root/usr/local/bin/testbox-test"

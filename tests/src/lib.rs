@@ -2,7 +2,8 @@
 //!
 //! Each test file has its own `main` ([`run`]): a test states its [`Need`]s, which are probed once by doing. A test with
 //! an unmet need is counted as ignored, with the reason in its name; `TESTBOX_TEST_MUST=root,pytest,...` turns that into
-//! a failure. The environment says where things are: `TESTBOX_BIN` (the binary), `TESTBOX_TEST_VENV` (a venv with pytest);
+//! a failure. The environment says where things are: `TESTBOX_BIN` (the binary), `TESTBOX_TEST_VENV` (a venv with pytest),
+//! `TESTBOX_TEST_CHECKOUT` (this repository's own files, those of them that tests read);
 //! and `TESTBOX_TEST_DEGRADED` which walls every run does without, where a place cannot enforce them.
 
 #![expect(
@@ -21,7 +22,7 @@ pub use canary::Canaries;
 pub use host::{Snapshot, groups_of, leftovers, pause, processes_with, root_group, wait_until};
 pub use need::Need;
 pub use outer::Outer;
-pub use project::{Finished, HUNGRY, Project, starter, testbox, testbox_bin, unprivileged};
+pub use project::{Finished, HUNGRY, Project, checked_in, starter, testbox, testbox_bin, unprivileged};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 

@@ -61,6 +61,13 @@ pub fn testbox_bin() -> PathBuf {
     [built("release"), built("debug")].into_iter().max_by_key(modified).unwrap_or_else(|| built("release"))
 }
 
+/// A file of this repository: below `TESTBOX_TEST_CHECKOUT`, where tests run on a machine that has no checkout.
+pub fn checked_in(path: &str) -> PathBuf {
+    let checkout = std::env::var_os("TESTBOX_TEST_CHECKOUT")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);
+    checkout.join(path)
+}
+
 /// testbox with a clean environment: no `TESTBOX_*`, no active venv.
 pub fn testbox() -> Command {
     starter(&testbox_bin().to_string_lossy())
@@ -105,7 +112,7 @@ impl Project {
     /// A copy of the sample project.
     pub fn sample() -> Self {
         let project = Self::new();
-        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/sample/.");
+        let sources = checked_in("tests/fixtures/sample/.");
         let copied = Command::new("cp").arg("-r").arg(sources).arg(project.path()).status().expect("cp");
         assert!(copied.success(), "cp: {copied}");
         project

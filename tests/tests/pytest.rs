@@ -179,11 +179,13 @@ fn pytest_s_own_ends_pass() {
 /// The init once spun after it had closed its own descriptor of signals together with the plugin's socket.
 fn a_waiting_box_uses_no_cpu() {
     let project = Project::new();
-    project.write("test_x.py", "import time\ndef test_x(): time.sleep(3)\n");
+    project.write("test_x.py", "import time\ndef test_x(): time.sleep(8)\n");
     for command in [&["sleep", "3"][..], &["python", "-m", "pytest", "-q"]] {
         project.run(&[&["--"], command].concat()).expect_code(0);
         let report = project.report();
-        let used = report["evidence"]["cpu"]["used_ms"].as_u64();
-        assert!(used.is_some_and(|used| used < 1500), "{command:?}: {used:?} ms of CPU in 3 s of waiting");
+        let (used, wall) = (&report["evidence"]["cpu"]["used_ms"], &report["duration_ms"]);
+        let (Some(used), Some(wall)) = (used.as_u64(), wall.as_u64()) else { panic!("no times: {report:#}") };
+        // What spins uses all of it. A guest takes for used what its host gave to others while pytest started.
+        assert!(used * 2 < wall, "{command:?}: {used} ms of CPU in {wall} ms, nearly all of them waiting");
     }
 }

@@ -1,6 +1,6 @@
 //! Twin runs: the tests of real projects come out the same under plain pytest and under `testbox run -- pytest`, with
-//! the project as an overlay view and with `--write`, as root and as an ordinary user, with one worker, a worker for each
-//! file, a worker for each test, and two at once. tests/twin/projects.toml lists
+//! the project as an overlay view and with `--write`, as the caller and as an ordinary user whom root starts, with one
+//! worker, a worker for each file, a worker for each test, and two at once. tests/twin/projects.toml lists
 //! the projects, and with a reason each test that may come out differently; tests/twin/everyday is a suite of the
 //! everyday things that real ones rely on.
 
@@ -11,8 +11,9 @@ mod twin_support;
 use testbox_tests::{Need, case, run};
 use twin_support::{Form, everyday, same};
 
-const ROOT: &[Need] = &[Need::Root, Need::Box, Need::Twins];
-const EVERYDAY: &[Need] = &[Need::Root, Need::Box, Need::Pytest];
+const BOX: &[Need] = &[Need::Box, Need::Twins];
+const EVERYDAY: &[Need] = &[Need::Box, Need::Pytest];
+const OF_ROOT: &[Need] = &[Need::Root, Need::Box, Need::Pytest];
 const USER: &[Need] = &[Need::Root, Need::User, Need::Twins];
 
 /// The cases of one project: name and function each.
@@ -27,7 +28,7 @@ macro_rules! twins {
                 case("everyday things: file", EVERYDAY, || everyday(Form::File)),
                 case("everyday things: test", EVERYDAY, || everyday(Form::Test)),
                 case("everyday things: jobs", EVERYDAY, || everyday(Form::Jobs)),
-                case("everyday things: project of root", EVERYDAY, || everyday(Form::OfRoot)),
+                case("everyday things: project of root", OF_ROOT, || everyday(Form::OfRoot)),
                 $($(case(concat!($project, ": ", stringify!($form)), $form.0, || same($project, $form.1)),)*)*
             ])
         }
@@ -39,22 +40,22 @@ macro_rules! twins {
     };
 }
 
-/// As root, the project as an overlay view.
+/// The project as an overlay view.
 #[expect(non_upper_case_globals, reason = "these names are those of the tests")]
-const overlay: (&[Need], Form) = (ROOT, Form::Overlay);
-/// As root, a worker for each file.
+const overlay: (&[Need], Form) = (BOX, Form::Overlay);
+/// A worker for each file.
 #[expect(non_upper_case_globals, reason = "these names are those of the tests")]
-const file: (&[Need], Form) = (ROOT, Form::File);
-/// As root, a worker for each test.
+const file: (&[Need], Form) = (BOX, Form::File);
+/// A worker for each test.
 #[expect(non_upper_case_globals, reason = "these names are those of the tests")]
-const test: (&[Need], Form) = (ROOT, Form::Test);
-/// As root, two workers at once.
+const test: (&[Need], Form) = (BOX, Form::Test);
+/// Two workers at once.
 #[expect(non_upper_case_globals, reason = "these names are those of the tests")]
-const jobs: (&[Need], Form) = (ROOT, Form::Jobs);
-/// As root, with `--write`.
+const jobs: (&[Need], Form) = (BOX, Form::Jobs);
+/// With `--write`.
 #[expect(non_upper_case_globals, reason = "these names are those of the tests")]
-const write: (&[Need], Form) = (ROOT, Form::Write);
-/// As an ordinary user without cgroups.
+const write: (&[Need], Form) = (BOX, Form::Write);
+/// As an ordinary user without cgroups, whom root starts.
 #[expect(non_upper_case_globals, reason = "these names are those of the tests")]
 const user: (&[Need], Form) = (USER, Form::User);
 

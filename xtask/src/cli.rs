@@ -41,7 +41,7 @@ pub(crate) enum Task {
     ///
     /// Needs no hardware virtualisation. The image is made from Debian's packages (as root, a minute) and kept under
     /// target/xtask/. In the guest `testbox` is in PATH, `testbox-test NAME` runs a file of its tests, the sample
-    /// project lies in /opt/testbox/sample and its environment in /opt/testbox/venv.
+    /// project lies in /opt/testbox/checkout/tests/fixtures/sample and its environment in /opt/testbox/venv.
     /// Ends with the command's exit code; 124 if it took too long, 125 if the guest itself failed.
     Guest(guest::Options),
     /// Print the shape of this code base: lengths of functions and files, unsafe blocks, error messages, dependencies

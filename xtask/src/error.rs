@@ -42,6 +42,8 @@ pub(crate) enum Error {
     NeedsRoot { what: &'static str },
     #[error("the guest failed: {what}\n--- end of its console ---\n{console}")]
     GuestFailed { what: String, console: String },
+    #[error("the guest did not boot within {} s\n--- end of its console ---\n{console}", limit.as_secs())]
+    GuestDidNotBoot { limit: Duration, console: String },
     #[error("the guest was not done after {} s\n--- end of its console ---\n{console}", limit.as_secs())]
     GuestTooSlow { limit: Duration, console: String },
     #[error("testbox does not run here, even with `--allow-degraded {}`:\n{output}", allowed.join(","))]

@@ -1,10 +1,11 @@
-//! Fresh copies of a project's sources, owned by an ordinary user.
+//! Fresh copies of a project's sources.
 
 use std::os::unix::fs::{lchown, symlink};
 use std::path::Path;
 
-/// Copies the folder `from` with all that is in it to the new folder `to`; everything belongs to `owner`.
-pub(crate) fn tree(from: &Path, to: &Path, owner: u32) {
+/// Copies the folder `from` with all that is in it to the new folder `to`; everything belongs to `owner`, else to the
+/// caller.
+pub(crate) fn tree(from: &Path, to: &Path, owner: Option<u32>) {
     fs_err::create_dir(to).expect("a folder");
     for entry in fs_err::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
@@ -19,7 +20,7 @@ pub(crate) fn tree(from: &Path, to: &Path, owner: u32) {
         } else {
             fs_err::copy(entry.path(), &target).expect("a copy");
         }
-        lchown(&target, Some(owner), Some(owner)).expect("chown");
+        lchown(&target, owner, owner).expect("chown");
     }
-    lchown(to, Some(owner), Some(owner)).expect("chown");
+    lchown(to, owner, owner).expect("chown");
 }

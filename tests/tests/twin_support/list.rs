@@ -1,7 +1,5 @@
 //! tests/twin/projects.toml, as far as these tests read it.
 
-use std::path::Path;
-
 use serde::Deserialize;
 
 /// The projects.
@@ -52,8 +50,8 @@ impl Exception {
 impl List {
     /// Reads the list.
     pub(crate) fn read() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("twin/projects.toml");
-        let text = fs_err::read_to_string(path).expect("the list of projects");
+        let text = fs_err::read_to_string(testbox_tests::checked_in("tests/twin/projects.toml"))
+            .expect("the list of projects");
         let list: Self = toml::from_str(&text).expect("the list of projects as TOML");
         let of_projects = list.project.iter().flat_map(|project| project.deselect.iter().chain(&project.differs));
         for exception in of_projects.chain(&list.everyday.differs) {

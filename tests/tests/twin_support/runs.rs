@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use tempfile::TempDir;
-use testbox_tests::{Finished, testbox};
+use testbox_tests::{Finished, Need, testbox, unprivileged};
 
 use super::copy;
 use super::outcomes::Outcomes;
 use super::suite::Suite;
 
-/// The ordinary user of both runs: the owner of the copies, whom the box runs as when testbox is started by root.
+/// Started by root, both runs are those of this user: the owner of the copies, whom the box runs as. Otherwise they are
+/// the caller's.
 const USER: u32 = 65_432;
 /// The same in both runs.
 const PLUGIN: &str = include_str!("../../twin/twin_outcomes.py");
@@ -23,19 +23,19 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// How testbox is started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Form {
-    /// By root, with the project as an overlay view.
+    /// With the project as an overlay view.
     Overlay,
-    /// By root, with `--write`.
+    /// With `--write`.
     Write,
-    /// By the ordinary user, without cgroups.
+    /// By an ordinary user, started by root, without cgroups.
     User,
     /// By root, with the project as an overlay view, and the project belongs to root: the box runs as the reserved user.
     OfRoot,
-    /// By root, a worker for each file.
+    /// A worker for each file.
     File,
-    /// By root, a worker for each test.
+    /// A worker for each test.
     Test,
-    /// By root, two workers at once.
+    /// Two workers at once.
     Jobs,
 }
 
@@ -66,7 +66,7 @@ struct Copy {
 }
 
 impl Copy {
-    fn of(suite: &Suite, owner: u32) -> Self {
+    fn of(suite: &Suite, owner: Option<u32>) -> Self {
         let dir = tempfile::Builder::new().prefix("twin-").tempdir().expect("a temporary folder");
         let [copy, home, temporary, plugin] = ["project", "home", "tmp", "plugin"].map(|name| dir.path().join(name));
         copy::tree(&suite.sources, &copy, owner);
@@ -75,7 +75,7 @@ impl Copy {
         }
         fs_err::write(plugin.join("twin_outcomes.py"), PLUGIN).expect("the plugin");
         for folder in [dir.path(), &home, &temporary, &plugin] {
-            std::os::unix::fs::chown(folder, Some(owner), Some(owner)).expect("chown");
+            std::os::unix::fs::chown(folder, owner, owner).expect("chown");
         }
         Self { _dir: dir, project: copy, home, temporary, plugin }
     }
@@ -91,24 +91,29 @@ pub(crate) fn plain(suite: &Suite) -> Outcomes {
 }
 
 fn run_plain(suite: &Suite) -> Outcomes {
-    let copy = Copy::of(suite, USER);
+    let copy = Copy::of(suite, user());
     let bin = suite.venv.join("bin");
     let mut command = Command::new(bin.join("pytest"));
-    command.args(&suite.arguments).current_dir(&copy.project).stdin(Stdio::null()).uid(USER).gid(USER);
+    command.args(&suite.arguments).current_dir(&copy.project).stdin(Stdio::null());
     command.env_clear().env("PATH", format!("{}:{PATH}", bin.display())).env("LANG", "C.UTF-8");
     command.env("TMPDIR", &copy.temporary);
     command.env("HOME", &copy.home).env("PYTHONPATH", &copy.plugin).env("VIRTUAL_ENV", &suite.venv);
-    told(&Finished::of(&mut command), &copy.project)
+    told(&Finished::of(unprivileged(&mut command)), &copy.project)
+}
+
+/// Who owns the copies, where the caller does not.
+fn user() -> Option<u32> {
+    Need::Root.missing().is_none().then_some(USER)
 }
 
 /// How the tests come out in a box.
 pub(crate) fn boxed(suite: &Suite, form: Form) -> Outcomes {
-    let copy = Copy::of(suite, if matches!(form, Form::OfRoot) { 0 } else { USER });
+    let copy = Copy::of(suite, if matches!(form, Form::OfRoot) { Some(0) } else { user() });
     let mut command = testbox();
     command.args(arguments(form, &copy.plugin)).arg("pytest").args(&suite.arguments).current_dir(&copy.project);
     command.env("HOME", &copy.home).env("VIRTUAL_ENV", &suite.venv);
     if matches!(form, Form::User) {
-        command.uid(USER).gid(USER);
+        unprivileged(&mut command);
     }
     told(&Finished::of(&mut command), &copy.project)
 }
@@ -124,6 +129,8 @@ fn arguments(form: Form, plugin: &Path) -> Vec<OsString> {
         Form::Jobs => vec!["-j".into(), "2".into()],
         Form::User => vec!["--allow-degraded".into(), "memory,pids,cpu,io".into()],
     });
+    let weaker = std::env::var("TESTBOX_TEST_DEGRADED").ok().filter(|_| !matches!(form, Form::User));
+    words.extend(weaker.map(|walls| format!("--allow-degraded={walls}").into()));
     words.push("--".into());
     words
 }

@@ -1,6 +1,6 @@
 //! A suite: whose tests are run twice, where they are, and what may differ.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::list::{Exception, List, Project};
 use super::places::Places;
@@ -38,7 +38,7 @@ impl Suite {
     pub(crate) fn everyday() -> Self {
         Self {
             name: "everyday".to_owned(),
-            sources: Path::new(env!("CARGO_MANIFEST_DIR")).join("twin/everyday"),
+            sources: testbox_tests::checked_in("tests/twin/everyday"),
             venv: std::env::var_os("TESTBOX_TEST_VENV").expect("TESTBOX_TEST_VENV").into(),
             arguments: common(),
             differs: List::read().everyday.differs,

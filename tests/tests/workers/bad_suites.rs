@@ -50,7 +50,7 @@ fn a_million_parameters_are_collected_or_named() {
     let text = "import pytest\n@pytest.mark.parametrize('n', range(1_000_000))\ndef test_n(n): pass\n";
     project.write("test_a.py", "def test_a(): pass\n").write("test_many.py", text);
     project.pytest(&["--memory", "256M"], &[]).expect_code(120).expect_stderr("collecting test_many.py");
-    let run = project.pytest(&["--memory", "4G", "--collect-timeout", "5s", "--grace", "500ms"], &[]);
+    let run = project.pytest(&["--memory", "1500M", "--collect-timeout", "5s", "--grace", "500ms"], &[]);
     run.expect_code(124).expect_stderr("collecting test_many.py").expect_stderr("collection within 5 s");
 }
 

@@ -1,7 +1,7 @@
 //! Whole stories: a suite whose guilty tests nobody knows, the sample project with its runaways, and how often the line is
 //! known in which a test took the last of its memory.
 
-use testbox_tests::{Case, Finished, Project, note};
+use testbox_tests::{Case, Finished, Project, checked_in, note};
 
 use crate::{case, row, rows, verdicts};
 
@@ -24,7 +24,7 @@ fn one_run_names_the_bomb_and_the_leak_among_60_tests() {
     let project = Project::new();
     let fast = |number: usize| (0..number).map(|n| format!("def test_fast_{n}(): pass\n")).collect::<String>();
     let bomb = "\
-def build(): return bytearray(b'x') * (3 << 30)
+def build(): return bytearray(b'x') * (3 << 29)
 def test_export(): assert build()
 ";
     let leak = "\
@@ -38,7 +38,7 @@ def test_login(user): SESSIONS.append(bytearray(b'x') * (3 << 20))
     project.write("tests/test_report.py", &format!("{bomb}{}", fast(5)));
     // The leak comes last: a test after it would have as high a peak.
     project.write("tests/test_user.py", &format!("{}{leak}", fast(5)));
-    let run = project.pytest(&["--memory", "2G"], &[]).expect_code(1);
+    let run = project.pytest(&["--memory", "1G"], &[]).expect_code(1);
     assert!(run.stdout.contains("1 failed, 59 passed"), "{}", run.stdout);
     let run = run
         .expect_stderr("killed: tests/test_report.py::test_export (call): memory: used all of its ")
@@ -46,7 +46,7 @@ def test_login(user): SESSIONS.append(bytearray(b'x') * (3 << 20))
         .expect_stderr("leak: memory grew by 1");
     let leak = run.stderr.lines().find(|line| line.contains("leak: ")).unwrap_or_default();
     assert!(leak.ends_with(" % in tests/test_user.py::test_login"), "{leak}");
-    let run = project.pytest(&["--memory", "2G", "--memories", "2"], &[]).expect_code(1);
+    let run = project.pytest(&["--memory", "1G", "--memories", "2"], &[]).expect_code(1);
     let (_, table) = run.stderr.split_once("highest memory: 2 of 60 tests\n").expect("the table");
     let named: Vec<&str> = table.lines().skip(1).take(2).filter_map(|line| line.rsplit("::").next()).collect();
     assert_eq!(named[0], "test_export", "{table}");
@@ -93,7 +93,7 @@ fn the_sample_projects_runaways_are_named_in_one_run() {
 
 /// Each line that the README's first example shows of the output is one of this run, apart from its numbers.
 fn shown_in_readme(run: &Finished) {
-    let readme = fs_err::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("README.md");
+    let readme = fs_err::read_to_string(checked_in("README.md")).expect("README.md");
     let (_, example) = readme.split_once("    $ testbox run ").expect("an example");
     let (example, _) = example.split_once("    $ echo $?\n    1\n").expect("its end");
     let without_numbers = |line: &str| {

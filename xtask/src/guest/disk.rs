@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::Path;
 
+use serde::Serialize;
 use tar::{Builder, Header, HeaderMode};
 
 use crate::error::Error;
@@ -34,14 +35,19 @@ impl Disk {
         Ok(self.0.append_dir_all(below_root(guest), host)?)
     }
 
-    /// The disk with these jobs, ready to be read.
-    pub(crate) fn finish(mut self, jobs: &[Job]) -> Result<File, Error> {
-        let text = serde_json::to_vec(jobs)
-            .map_err(|source| Error::Json { what: "the list of the guest's jobs".to_owned(), source })?;
+    /// A file of the guest that holds this as JSON.
+    pub(crate) fn json(&mut self, what: &impl Serialize, guest: &str) -> Result<(), Error> {
+        let text = serde_json::to_vec(what)
+            .map_err(|source| Error::Json { what: format!("the guest's `{guest}`"), source })?;
         let mut header = Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
-        self.0.append_data(&mut header, below_root(JOBS), text.as_slice())?;
+        Ok(self.0.append_data(&mut header, below_root(guest), text.as_slice())?)
+    }
+
+    /// The disk with these jobs, ready to be read.
+    pub(crate) fn finish(mut self, jobs: &[Job]) -> Result<File, Error> {
+        self.json(&jobs, JOBS)?;
         let mut file = self.0.into_inner()?;
         file.flush()?;
         file.rewind()?;

@@ -11,8 +11,9 @@ use crate::workspace::Workspace;
 
 /// Part of every key: changes when the steps below change.
 const FORMAT: &str = "1";
-/// The guest's Debian.
+/// The guest's Debian, and its Python.
 const SUITE: &str = "trixie";
+const PYTHON: &str = "3.13";
 /// User Mode Linux, from where its kernel is the newest: older ones die on processors with AMX.
 const KERNEL_SUITE: &str = "sid";
 const KERNEL_PACKAGE: &str = "user-mode-linux";
@@ -28,7 +29,10 @@ struct Recipe {
     /// `images/guest`.
     dir: PathBuf,
     packages: String,
+    /// Of the tests, a path.
     requirements: PathBuf,
+    /// Of the twin projects, one a line.
+    twins: String,
 }
 
 /// The image for the recipe of this checkout: `root.ext4`, and `cell/linux` with its libraries.
@@ -55,14 +59,16 @@ impl Recipe {
     fn read(workspace: &Workspace) -> Result<Self, Error> {
         let dir = workspace.root.join("images/guest");
         let packages = fs_err::read_to_string(dir.join("packages.txt"))?;
-        Ok(Self { dir, packages, requirements: workspace.sample().join("requirements.txt") })
+        let twins: String = setup::twin_list(workspace)?.requirements().map(|line| format!("{line}\n")).collect();
+        Ok(Self { dir, packages, requirements: workspace.sample().join("requirements.txt"), twins })
     }
 
     fn key(&self) -> Result<String, Error> {
         let setup = fs_err::read_to_string(self.dir.join("setup.sh"))?;
         let agent = fs_err::read_to_string(self.dir.join("agent.py"))?;
         let requirements = fs_err::read_to_string(&self.requirements)?;
-        Ok(key(&[FORMAT, SUITE, KERNEL_SUITE, KERNEL_PACKAGE, &self.packages, &setup, &agent, &requirements]))
+        let made_of = [FORMAT, SUITE, PYTHON, KERNEL_SUITE, KERNEL_PACKAGE];
+        Ok(key(&[&made_of.join(" "), &self.packages, &setup, &agent, &requirements, &self.twins]))
     }
 
     fn make(&self, image: &Path, work: &Path, venv: &Path) -> Result<(), Error> {
@@ -83,14 +89,18 @@ impl Recipe {
     }
 
     fn unpack_root(&self, root: &Path, work: &Path, venv: &Path) -> Result<(), Error> {
-        let wheels = work.join("wheels");
-        venv::download(venv, &self.requirements, &wheels)?;
+        let (wheels, twins) = (work.join("wheels"), work.join("twins"));
+        venv::download(venv, &self.requirements, &wheels, None)?;
+        let list = work.join("twins.txt");
+        fs_err::write(&list, &self.twins)?;
+        venv::download(venv, &list, &twins, Some(PYTHON))?;
         let packages: Vec<&str> =
             self.packages.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
         apt::unpack(SUITE, "essential", &packages, root, work)?
             .arg(format!("--customize-hook={}", self.dir.join("setup.sh").display()))
             .env("RECIPE", &self.dir)
             .env("WHEELS", wheels)
+            .env("TWINS", twins)
             .stdout()
             .map(drop)
     }

@@ -22,16 +22,23 @@ pub(crate) use crate::guest::disk::Disk;
 pub(crate) use crate::guest::frames::Frame;
 pub(crate) use crate::guest::job::{Job, User};
 use crate::guest::machine::Machine;
+use crate::setup::{self, Places};
 use crate::testbox;
 use crate::workspace::Workspace;
 
 /// Exit codes that are not the command's: it took too long (as GNU timeout), and the guest failed (as docker run).
 const TIMED_OUT: i32 = 124;
 const GUEST_FAILED: i32 = 125;
-/// Where testbox, its tests and the sample project lie in the guest; `images/guest/setup.sh` knows them too.
+/// It takes some seconds.
+const BOOT: Duration = Duration::from_secs(180);
+/// Where testbox, its tests and what they read of this repository lie in the guest; `images/guest/setup.sh` knows them too.
 const TESTBOX: &str = "/usr/local/bin/testbox";
 const TESTS: &str = "/opt/testbox/tests";
-const SAMPLE: &str = "/opt/testbox/sample";
+const CHECKOUT: &str = "/opt/testbox/checkout";
+const TWINS: &str = "/opt/testbox/twins";
+/// What tests read of `cargo xtask setup`, and the environment of the twin projects there.
+const PLACES: &str = "/opt/testbox/setup.json";
+const TWIN_VENV: &str = "/opt/testbox/twin-venv";
 
 /// Options of `guest`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +58,11 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
     let code = command(workspace, options).unwrap_or_else(|error| {
         eprint!("{}", error::describe(&error));
-        if matches!(error, Error::GuestTooSlow { .. }) { TIMED_OUT } else { GUEST_FAILED }
+        if matches!(error, Error::GuestTooSlow { .. } | Error::GuestDidNotBoot { .. }) {
+            TIMED_OUT
+        } else {
+            GUEST_FAILED
+        }
     });
     std::process::exit(code)
 }
@@ -72,15 +83,29 @@ fn command(workspace: &Workspace, options: &Options) -> Result<i32, Error> {
     code.ok_or_else(|| std::io::Error::other("the guest ran no command").into())
 }
 
-/// A disk with what every guest has: testbox, its tests and the sample project.
+/// A disk with what every guest has: testbox, its tests and the files of this repository that they read.
 pub(crate) fn lay_out(workspace: &Workspace) -> Result<Disk, Error> {
     let mut disk = Disk::new(&Cache::open(workspace)?.dir)?;
     disk.file(&testbox::build_static(workspace)?, TESTBOX)?;
-    disk.folder(&workspace.sample(), SAMPLE)?;
+    for folder in ["tests/fixtures/sample", "tests/twin"] {
+        disk.folder(&workspace.root.join(folder), &format!("{CHECKOUT}/{folder}"))?;
+    }
+    disk.file(&workspace.root.join("README.md"), &format!("{CHECKOUT}/README.md"))?;
+    lay_out_twins(workspace, &mut disk)?;
     for (name, program) in programs::build(workspace)? {
         disk.file(&program, &format!("{TESTS}/{name}"))?;
     }
     Ok(disk)
+}
+
+fn lay_out_twins(workspace: &Workspace, disk: &mut Disk) -> Result<(), Error> {
+    let mut places = Places { twin_venv: Some(TWIN_VENV.into()), for_every_user: true, ..Places::default() };
+    for (name, sources) in setup::twin_sources(workspace, true)? {
+        let guest = format!("{TWINS}/{name}");
+        disk.folder(&sources, &guest)?;
+        places.twins.insert(name, guest.into());
+    }
+    disk.json(&places, PLACES)
 }
 
 /// A guest that can be booted.
@@ -107,6 +132,11 @@ impl Guest {
     ) -> Result<(), Error> {
         let deadline = Instant::now() + limit;
         let mut machine = Machine::start(uml::program(&self.image), disk.finish(jobs)?)?;
+        let first = machine.next(deadline.min(Instant::now() + BOOT)).map_err(|error| match error {
+            Error::GuestTooSlow { console, .. } => Error::GuestDidNotBoot { limit: BOOT.min(limit), console },
+            other => other,
+        })?;
+        on_frame(first)?;
         let mut open = jobs.len();
         while open > 0 {
             let frame = machine.next(deadline).map_err(|error| match error {

@@ -97,8 +97,19 @@ pub(crate) fn python(wanted: (u32, u32)) -> Result<PathBuf, Error> {
     python::find(wanted, false).map(|python| python.program)
 }
 
+/// The list of twin projects.
+pub(crate) fn twin_list(workspace: &Workspace) -> Result<twin::List, Error> {
+    twin::List::read(&workspace.root.join("tests/twin/projects.toml"))
+}
+
+/// The unpacked sources of each twin project, by name.
+pub(crate) fn twin_sources(workspace: &Workspace, install: bool) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let venv = sample(workspace, install)?;
+    twin_list(workspace)?.fetch(&Cache::open(workspace)?, &venv)
+}
+
 fn twins(workspace: &Workspace, install: bool) -> Result<(), Error> {
-    let list = twin::List::read(&workspace.root.join("tests/twin/projects.toml"))?;
+    let list = twin_list(workspace)?;
     let python = python::find(list.python_version(), install)?;
     let cache = Cache::open(workspace)?;
     let requirements: Vec<&str> = list.requirements().collect();

@@ -22,18 +22,21 @@ pub(crate) fn ensure(cache: &Cache, name: &str, python: &Python, requirements: &
     Ok(venv)
 }
 
+/// What a Debian can run, the newest first.
+const PLATFORMS: [&str; 4] =
+    ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"];
+
 /// The packages of a list of requirements as files in this new folder, for an environment on another machine; the list
-/// itself is there as `requirements.txt`.
-pub(crate) fn download(venv: &Path, requirements: &Path, into: &Path) -> Result<(), Error> {
+/// itself is there as `requirements.txt`. With `python`, wheels for this version.
+pub(crate) fn download(venv: &Path, requirements: &Path, into: &Path, python: Option<&str>) -> Result<(), Error> {
     fs_err::create_dir(into)?;
     fs_err::copy(requirements, into.join("requirements.txt"))?;
-    pip(venv)
-        .args(["download", "--quiet", "--no-deps", "--requirement"])
-        .arg(requirements)
-        .arg("--dest")
-        .arg(into)
-        .stdout()
-        .map(drop)
+    let mut program = pip(venv).args(["download", "--quiet", "--no-deps", "--requirement"]).arg(requirements);
+    if let Some(version) = python {
+        program = program.args(["--only-binary=:all:", "--implementation=cp", "--python-version", version]);
+        program = program.args(PLATFORMS.iter().flat_map(|platform| ["--platform", platform]));
+    }
+    program.arg("--dest").arg(into).stdout().map(drop)
 }
 
 /// pip of this environment, with whatever settings the user's machine has for it.
