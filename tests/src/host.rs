@@ -76,12 +76,12 @@ pub fn processes_with(text: &str) -> Vec<String> {
 }
 
 /// The cgroups of the box whose testbox is or was this process. A scope is testbox's own, and systemd's to remove: it has
-/// a second after the last process.
+/// ten seconds after the last process.
 pub fn groups_of(pid: u32) -> Vec<String> {
     let owned = |group: &String| group.rsplit('-').nth(1) == Some(pid.to_string().as_str());
     let look = || cgroups(Path::new("/sys/fs/cgroup"), 0).into_iter().filter(owned).collect::<Vec<_>>();
     let is_scope = |group: &String| group.ends_with(".scope");
-    wait_until(Duration::from_secs(1), || !look().iter().any(is_scope));
+    wait_until(Duration::from_secs(10), || !look().iter().any(is_scope));
     look()
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn p1_nothing_is_left_after_the_memory_limit() {
 pub(crate) fn p1_nothing_is_left_after_a_fork_bomb() {
     let bomb = "while True:\n    try: os.fork()\n    except OSError: pass";
     let traced = with_daemons(bomb);
-    traced.run(&["--pids", "100", "--timeout", "20s"]).expect_code(121);
+    traced.run(&["--pids", "100", "--timeout", "2m"]).expect_code(121);
     verdict(&traced, "pids");
     let report = traced.project.report();
     assert!(report["evidence"]["pids"]["refused_forks"].as_u64() > Some(0), "{report:#}");

@@ -88,11 +88,14 @@ const CONTAINER: Place = Place {
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// Where it is a must, as in CI: of the twin runs those of the everyday things.
+    /// Where it is a must: without `ON_REQUEST`, and of the twin runs those of the everyday things.
     Change,
     /// Where it is only asked for by name: those of real projects as well.
     Whole,
 }
+
+/// Files that take long and depend least on the place; the parts `blackbox` and `unit` have them on the machine itself.
+const ON_REQUEST: [&str; 2] = ["cgroup-real", "workers"];
 
 /// Of the twin runs those that depend on the place: how tests are divided does not.
 fn arguments(file: &str, extent: Extent) -> &'static [&'static str] {
@@ -155,7 +158,8 @@ fn in_guest(
     extent: Extent,
     mut log: &fs_err::File,
 ) -> (Vec<Run>, Option<Error>) {
-    let files = |place: &'static Place| place.files.iter().map(move |file| Run::new(file, place));
+    let wanted = |file: &&&str| extent == Extent::Whole || !ON_REQUEST.contains(*file);
+    let files = |place: &'static Place| place.files.iter().filter(wanted).map(move |file| Run::new(file, place));
     let mut runs: Vec<Run> = places.iter().flat_map(files).collect();
     let jobs: Vec<Job> = runs.iter().map(|run| run.job(extent)).collect();
     let mut waiting = runs.iter_mut();
@@ -261,7 +265,8 @@ fn table(runs: &[Run]) -> String {
         let took: Duration = of_place().map(|run| run.took).sum();
         let _ = write!(text, " {:<20}", format!("{passed} / {failed} / {skipped}, {:.0} s", took.as_secs_f64()));
     }
-    text.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>() + "  (passed / failed / skipped)\n"
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>()
+        + "  (passed / failed / skipped; - not run)\n"
 }
 
 /// Wall x place, from the files with which the tests of `doctor` compare what testbox says there.
