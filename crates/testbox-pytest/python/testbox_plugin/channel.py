@@ -14,6 +14,8 @@ import time
 MAX_FRAME = 1 << 20
 #: A worker's report may be longer: it carries captured output.
 MAX_REPORT_FRAME = 32 << 20
+#: A node id that testbox is told is cut to this many characters.
+MAX_ID = 4096
 #: Descriptors that one order brings, at most.
 MAX_DESCRIPTORS = 32
 #: testbox asks for the stacks of all threads by this signal.

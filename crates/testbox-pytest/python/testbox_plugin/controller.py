@@ -273,6 +273,10 @@ class Controller:
         kind = message.get("k")
         if worker.said_over:
             raise Lost("a frame after the last")
+        if kind == "several":
+            for each in _several(message):
+                self._on_message(worker, each)
+            return
         if kind == "joined":
             self._channel.send("joined", w=worker.number)
         elif kind == "outside":
@@ -443,6 +447,14 @@ class Controller:
             self._channel.send("note", text=f"coverage of a killed worker cannot be read: {broken}")
         shutil.rmtree(self._folder, ignore_errors=True)
         self._channel.flush()
+
+
+def _several(message):
+    """The frames that came as one."""
+    frames = message.get("of")
+    if not isinstance(frames, list) or not all(isinstance(each, dict) and each.get("k") != "several" for each in frames):
+        raise Lost("a frame 'several' that no worker sends")
+    return frames
 
 
 def _raised_again(message):

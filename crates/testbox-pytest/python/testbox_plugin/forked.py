@@ -46,6 +46,8 @@ class Running:
         self.reports = []
         #: What pytest_runtest_logstart was told.
         self.log = None
+        #: The keywords of its reports, where they are told in short.
+        self.keywords = ()
 
 
 class Forked:
@@ -67,8 +69,6 @@ class Forked:
         self.link = None
         #: Readable when the worker wants to be heard.
         self.bell = None
-        #: What its last report said, as far as the next ones leave out what is the same.
-        self.said = {}
         self.status = None
         self.is_reported = False
         self.said_over = False

@@ -3,8 +3,6 @@
 import pytest
 
 from . import compat, own_modules, threads
-from .timeouts import Timeouts
-from .witness import OneProcess
 
 #: The oldest pytest whose tests run in workers.
 OLDEST = (7, 0)
@@ -65,6 +63,9 @@ class Decision:
         if reason and self._settings.isolate != "none":
             self._channel.send("note", text="tests run in one process: " + reason)
         self._channel.send("workers", mode="none", jobs=1)
+        with own_modules():
+            from .oneprocess import OneProcess
+            from .timeouts import Timeouts
         timeouts = Timeouts(session.config, self._settings)
         witness = OneProcess(self._channel, session, timeouts, self._settings)
         session.config.pluginmanager.register(witness, "testbox-one-process")

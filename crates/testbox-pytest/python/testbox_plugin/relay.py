@@ -5,8 +5,8 @@ import warnings
 
 import pytest
 
-from . import compat, reports
-from .channel import Lost
+from . import compat, reports, shipping
+from .channel import MAX_ID, Lost
 from .forked import Running
 
 
@@ -20,11 +20,11 @@ class Relay:
         self._timeouts = timeouts
         self._needs = needs
         self._holds = holds
-        self._ours = compat.only_pytest_serializes(self._config)
         self._handlers = {
             "start": self._on_start,
             "when": self._on_when,
             "logstart": self._on_logstart,
+            "passed": self._on_passed,
             "report": self._on_report,
             "warning": self._on_warning,
             "logfinish": self._on_logfinish,
@@ -57,7 +57,7 @@ class Relay:
         item = self._session.items[message["i"]]
         timeout_ms, teardown_ms = self._timeouts.of(item, self._needs[message["i"]])
         self._channel.hold(
-            "start", w=worker.number, id=item.nodeid[: reports.MAX_ID], timeout_ms=timeout_ms, teardown_ms=teardown_ms
+            "start", w=worker.number, id=item.nodeid[:MAX_ID], timeout_ms=timeout_ms, teardown_ms=teardown_ms
         )
 
     def _on_when(self, worker, message):
@@ -72,7 +72,7 @@ class Relay:
                 self._channel.hold("when", w=worker.number, when=running.when)
 
     def _on_logstart(self, worker, message):
-        self._tell_start(worker, message["nodeid"], reports.unpack(message["location"]))
+        self._tell_start(worker, message["nodeid"], shipping.unpack(message["location"]))
 
     def _tell_start(self, worker, nodeid, location):
         running = worker.running
@@ -82,7 +82,12 @@ class Relay:
             worker.script.hold()
 
     def _on_report(self, worker, message):
-        report = reports.from_message(message, self._config, worker.said, self._ours)
+        self._take_report(worker, shipping.from_full(message, self._config))
+
+    def _on_passed(self, worker, message):
+        self._take_report(worker, shipping.from_short(message, worker.running))
+
+    def _take_report(self, worker, report):
         running = worker.running
         running.reports.append(report)
         if running.test in self._verdicts and report.when == "call":
@@ -100,7 +105,7 @@ class Relay:
         worker.script.release()
         nodeid, location = worker.running.log
         if "nodeid" in message:
-            nodeid, location = message["nodeid"], reports.unpack(message["location"])
+            nodeid, location = message["nodeid"], shipping.unpack(message["location"])
         self._tell(worker, "pytest_runtest_logfinish", nodeid=nodeid, location=location)
 
     def _on_finish(self, worker, message):
@@ -116,7 +121,7 @@ class Relay:
         self._channel.hold(
             "done",
             w=worker.number,
-            id=self._session.items[running.test].nodeid[: reports.MAX_ID],
+            id=self._session.items[running.test].nodeid[:MAX_ID],
             outcome=outcome,
             reports=reports.told(running.reports),
             usage=numbers,
@@ -132,7 +137,7 @@ class Relay:
         test = worker.running.test
         self._verdicts.setdefault(test, []).append(verdict)
         worker.script.drop()
-        self._channel.hold("retry", w=worker.number, id=self._session.items[test].nodeid[: reports.MAX_ID])
+        self._channel.hold("retry", w=worker.number, id=self._session.items[test].nodeid[:MAX_ID])
 
     def killed(self, worker, verdict, stack):
         """The running test failed; if none was running, the last one's teardown, or the first one's setup."""

@@ -20,6 +20,7 @@ from . import compat, reports
 from .channel import DUMP_SIGNAL, Lost, TooLong
 from .gauges import Gauges
 from .process import WORKER_OOM_SCORE, keep_signals_inside, set_dumpable, set_oom_score
+from .shipping import Packer, pack, shortened
 
 #: What coverage has measured is written at the end of a test, at most this often.
 COVERAGE_SECONDS = 1.0
@@ -170,7 +171,9 @@ class Shipper:
         self._left_out = set()
         #: What pytest_runtest_logstart said last.
         self._log = None
-        self._said, self._ours = {}, compat.only_pytest_serializes(self._config)
+        self._packer = Packer(self._config)
+        #: What travels with what is told next.
+        self._held = []
         self._config.pluginmanager.register(self, "testbox-shipper")
 
     def take_over(self, link, gauges, write_coverage):
@@ -184,6 +187,7 @@ class Shipper:
         """A test begins."""
         self._phase = "setup"
         self._asks_now = self._always_asks or compat.uses_capture_fixture(item)
+        self._packer.begin()
         self._gauges.begin()
         self._ship({"k": "start", "i": test}, hold=self._holds_start)
 
@@ -233,7 +237,7 @@ class Shipper:
     def flush(self):
         """Tells what is held."""
         if os.getpid() == self._owner:
-            self._link.flush()
+            self._send()
 
     def _ship(self, message, ask=False, hold=False):
         """With `hold` it travels with what is told next; nothing is held while a test's own code runs."""
@@ -245,17 +249,26 @@ class Shipper:
                 stream.flush()
         if ask:
             message["ask"] = True
-        try:
-            self._link.hold(message)
-        except TooLong:
-            message = reports.shortened(message)
-            self._said.update(message["data"])
-            self._link.hold(message)
+        self._held.append(message)
         if ask or not hold:
-            self._link.flush()
+            self._send()
         if ask:
             self._link.ring()
             self._hear()
+
+    def _send(self):
+        """All that is held, in one frame if it is not too long for one."""
+        held, self._held = self._held, []
+        try:
+            if held:
+                self._link.hold({"k": "several", "of": held})
+        except TooLong:
+            for message in held:
+                try:
+                    self._link.hold(message)
+                except TooLong:
+                    self._link.hold(shortened(message))
+        self._link.flush()
 
     def _hear(self):
         """Waits for the controller's word, which tells whether the session goes on."""
@@ -303,7 +316,7 @@ class Shipper:
             compat.restore_junit_extras(self._config, report)
         if os.getpid() != self._owner:
             return
-        message, left_out = reports.to_message(report, self._config, self._said, self._ours)
+        message, left_out = self._packer.message(report, self._log)
         for name in set(left_out) - self._left_out:
             self._left_out.add(name)
             self._ship({"k": "note", "text": f"a report's attribute stays in the worker: {name} is no JSON"})
@@ -317,7 +330,7 @@ class Shipper:
 
     def _log_message(self, kind):
         nodeid, location = self._log
-        return {"k": kind, "nodeid": nodeid, "location": reports.pack(location)}
+        return {"k": kind, "nodeid": nodeid, "location": pack(location)}
 
     def pytest_warning_recorded(self, warning_message, when, nodeid):
         if os.getpid() == self._owner:

@@ -19,7 +19,7 @@ from testbox_plugin.channel import Channel, Lost, Stream
 from testbox_plugin.gauges import Gauges
 from testbox_plugin.progress import line, span
 from testbox_plugin.replay import Stage
-from testbox_plugin.reports import pack, unpack
+from testbox_plugin.shipping import pack, unpack
 from testbox_plugin.settings import Need, Settings, path_pattern
 
 MIB = 1 << 20
