@@ -87,7 +87,7 @@ fn implied(layer: &Layer) -> Result<Vec<Wish>, ConfigError> {
     }
     let jobs = given("jobs", &layer.jobs)?;
     let several = !matches!(jobs.value(), Auto::Value(count) if count.0 <= 1);
-    wishes.extend(several.then(|| wish(&jobs, Isolate::File)));
+    wishes.extend(several.then(|| wish(&jobs, Isolate::Session)));
     for (key, slot) in [("test-timeout", &layer.test_timeout), ("teardown-timeout", &layer.teardown_timeout)] {
         let timeout = given(key, slot)?;
         wishes.extend(timeout.value().0.map(|_| wish(&timeout, Isolate::Session)));
@@ -104,7 +104,6 @@ pub(crate) fn meets(key: &str, division: Isolate) -> bool {
     match key {
         "test-memory" => division == Isolate::Tests(1),
         "file-memory" => division == Isolate::File,
-        "jobs" => matches!(division, Isolate::File | Isolate::Tests(_)),
         "isolate" => true,
         _ => division != Isolate::None,
     }
@@ -114,7 +113,6 @@ fn needs(key: &str) -> &'static str {
     match key {
         "test-memory" => "`--isolate test`",
         "file-memory" => "`--isolate file`",
-        "jobs" => "`--isolate file`, `test` or a number",
         _ => "a worker, which `--isolate none` takes away",
     }
 }

@@ -58,7 +58,7 @@ fn values_that_contradict_each_other() {
         (Case::new().flag("collect-timeout", "1h"), "`--collect-timeout 1h`", "`timeout = 30m`"),
         (Case::new().flag("isolate", "file").flag("test-memory", "1G"), "`--test-memory 1G`", "`--isolate file`"),
         (Case::new().flag("isolate", "none").flag("file-memory", "1G"), "`--file-memory 1G`", "`--isolate none`"),
-        (Case::new().flag("isolate", "session").flag("jobs", "auto"), "`--jobs auto`", "`--isolate session`"),
+        (Case::new().flag("isolate", "none").flag("jobs", "auto"), "`--jobs auto`", "`--isolate none`"),
         (Case::new().flag("file-memory", "1G").flag("test-memory", "1G"), "`--file-memory 1G`", "`--test-memory 1G`"),
         (Case::new().flag("ro", "sub").flag("rw", "sub"), "`--ro sub`", "`--rw sub`"),
         (Case::new().flag("rw", "sub").flag("hide", "./sub/"), "`--rw sub`", "`--hide ./sub/`"),

@@ -39,8 +39,7 @@ fn what_only_some_divisions_can_serve_asks_for_one() {
     let asks = |key, value| isolate(&Case::new().flag(key, value));
     assert_eq!(asks("test-memory", "1G"), (Isolate::Tests(1), "implied by flag --test-memory".to_owned()));
     assert_eq!(asks("file-memory", "1G"), (Isolate::File, "implied by flag --file-memory".to_owned()));
-    assert_eq!(asks("jobs", "2"), (Isolate::File, "implied by flag --jobs".to_owned()));
-    assert_eq!(asks("jobs", "auto").0, Isolate::File, "whatever the machine has");
+    assert_eq!(asks("jobs", "2").0, Isolate::Session, "several workers need no finer division");
     assert_eq!(asks("jobs", "1"), (Isolate::Session, "policy default".to_owned()));
     assert_eq!(asks("test-memory", "none").0, Isolate::Session);
     let case = Case::new().file("project/testbox.toml", "\ntest-memory = \"1G\"\n");

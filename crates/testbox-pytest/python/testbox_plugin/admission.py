@@ -40,14 +40,17 @@ class Admission:
         return min(batch.memory or int(expected) or self._limit // self._jobs, self._limit)
 
     def choose(self, waiting, running):
-        """The index of the batch that may begin now; None if none may. Alone, every batch may."""
+        """The key of the batch that may begin now; None if none may. Alone, every batch may.
+
+        `waiting`: pairs of key and batch. `running`: what each worker has run, as a process may keep what it once had.
+        """
         if not running or self._limit is None:
-            return 0
-        room = self._limit - sum(self.reservation(batch) for batch in running)
-        for index, batch in enumerate(itertools.islice(waiting, LOOK_AHEAD)):
+            return next((key for key, _ in waiting), None)
+        room = self._limit - sum(max(map(self.reservation, batches)) for batches in running)
+        for passed, (key, batch) in enumerate(itertools.islice(waiting, LOOK_AHEAD)):
             if self.reservation(batch) <= room:
-                self._passed_over = self._passed_over + 1 if index else 0
-                return index
+                self._passed_over = self._passed_over + 1 if passed else 0
+                return key
             if self._passed_over >= PATIENCE:
                 return None
         return None

@@ -15,6 +15,11 @@ class Batch:
         self.known_peak = None
 
     @property
+    def is_shared(self):
+        """Whether a worker that has run another such batch may go on with this one."""
+        return self.isolate == "session" and self.memory is None and self.pids is None
+
+    @property
     def first(self):
         """Batches are told in the order of their first tests."""
         return self.tests[0]
@@ -31,7 +36,8 @@ def make(tests, nodeids, needs, settings):
     for test in tests:
         need = needs[test]
         if need.isolate == "session":
-            key = ("session", need.limits)
+            # Workers side by side take file after file.
+            key = ("session", need.limits, file_of(nodeids[test]) if settings.jobs > 1 else None)
         elif need.isolate == "file":
             key = ("file", need.limits, file_of(nodeids[test]))
         elif need.isolate == "test":

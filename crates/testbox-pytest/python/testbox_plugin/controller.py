@@ -63,6 +63,8 @@ class Controller:
         self._crew = {}
         self._history = history.read(self._config) if settings.jobs > 1 else {}
         self._admission = admission.Admission(settings, self._nodeids, self._history)
+        #: Seconds that tests take, as last seen.
+        self._pace = None
         self._kills = 0
         self._ending = None
         self._stopping = False
@@ -177,21 +179,31 @@ class Controller:
             self._want(None)
         followed = [worker.before for worker in self._crew.values()]
         for worker in heads:
-            if worker.is_nearly_done() and worker not in followed:
+            if worker not in followed and worker.is_nearly_done(self._pace):
                 self._want(worker)
 
     def _want(self, before):
         """The next batch gets a worker, if there is room for it once `before` has ended."""
-        others = [worker.batch for worker in self._crew.values() if worker is not before]
-        chosen = self._admission.choose((batch for batch, _ in self._pending), others) if self._pending else None
+        chosen = self._take_pending(before)
         if chosen is None:
             return
-        batch, script = self._pending[chosen]
-        del self._pending[chosen]
+        batch, script = chosen
         number = next(number for number in itertools.count() if number not in self._crew)
-        self._crew[number] = Forked(number, batch, script, before)
+        self._crew[number] = worker = Forked(number, batch, script, before)
+        worker.goes_on = batch.is_shared and self._settings.jobs > 1
         after = None if before is None else before.number
         self._channel.send("want", w=number, memory=batch.memory, pids=batch.pids, after=after)
+
+    def _take_pending(self, instead_of, only=lambda batch: True):
+        """The next batch and its script, if there is room for it without `instead_of`; None if there is none."""
+        waiting = ((place, batch) for place, (batch, _) in enumerate(self._pending) if only(batch))
+        others = [worker.batches for worker in self._crew.values() if worker is not instead_of]
+        chosen = self._admission.choose(waiting, others)
+        if chosen is None:
+            return None
+        taken = self._pending[chosen]
+        del self._pending[chosen]
+        return taken
 
     def _on_orders(self):
         order = self._channel.receive()
@@ -293,6 +305,8 @@ class Controller:
             self._stop(WorkerBroke("in a worker:\n{}".format(message.get("text"))))
         elif kind == "note":
             self._channel.send("note", text=str(message.get("text")))
+        elif kind == "next":
+            self._on_next(worker)
         else:
             self._relay.take(worker, message)
             if kind == "finish":
@@ -300,7 +314,19 @@ class Controller:
             if message.get("ask"):
                 self._give_word(worker)
 
+    def _on_next(self, worker):
+        """A worker that goes on asks, before its last test: that test's teardown depends on what follows."""
+        if not worker.goes_on:
+            raise Lost("a wish for more tests")
+        taken = None if self._stopping else self._take_pending(worker, only=lambda batch: batch.is_shared)
+        if taken is None:
+            worker.goes_on = False
+        else:
+            worker.take(*taken)
+        self._answer(worker, {"k": "more", "tests": [] if taken is None else taken[0].tests})
+
     def _on_finish(self, worker, message):
+        self._pace = worker.seconds_per_test()
         self._admission.learn(worker.last, relay.usage(message.get("usage")).get("peak"))
         for name in ("shouldfail", "shouldstop"):
             if message.get(name):
@@ -404,7 +430,7 @@ class Controller:
         if not self._is_clean(worker) or kind != "none":
             self._on_kill(worker, kind, diagnosis)
         self._relay.left_behind(worker, diagnosis.get("left") or [])
-        worker.script.is_over = True
+        worker.end()
         worker.close()
 
     def _on_kill(self, worker, kind, diagnosis):

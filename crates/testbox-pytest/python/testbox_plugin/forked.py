@@ -12,6 +12,8 @@ import warnings
 from . import compat, worker
 from .channel import MAX_REPORT_FRAME, Stream
 
+#: A worker is forked so long before it can begin: a fork and what the fresh process does first take about that.
+AHEAD_SECONDS = 0.03
 #: Captured output of a killed test that is shown: this much of its beginning and of its end.
 SHOWN_OUTPUT = 512 << 10
 
@@ -60,7 +62,13 @@ class Forked:
         self.has_begun = False
         self.batch = batch
         self.script = script
+        #: All that it has taken, the batch that it is at among them; those with their scripts that are still to come.
+        self.batches = [batch]
+        self._following = collections.deque()
+        #: Whether it may take another batch.
+        self.goes_on = False
         self.rest = collections.deque(batch.tests)
+        self._began = None
         self.running = None
         self.last = None
         self.slot = None
@@ -99,7 +107,7 @@ class Forked:
                 self.bell.close()
                 link = Stream(theirs, MAX_REPORT_FRAME, bell=clapper)
                 compat.keep_captured_by_fixtures(self._fixture_files)
-                worker.serve(shipper, self.batch.tests, link, slot, self._files, coverage_file, state)
+                worker.serve(shipper, self.batch.tests, self.goes_on, link, slot, self._files, coverage_file, state)
             finally:
                 os._exit(1)
         theirs.close()
@@ -108,18 +116,40 @@ class Forked:
         self.link = Stream(ours, MAX_REPORT_FRAME)
         self.pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
 
+    def take(self, batch, script):
+        """It goes on with one more batch."""
+        self.batches.append(batch)
+        self._following.append((batch, script))
+        self.rest.extend(batch.tests)
+
     def begin(self):
-        """The next test of the batch begins."""
+        """The next test begins."""
         self.running = Running(self.rest.popleft())
         self.last = self.running.test
+        self._began = self._began or self.running.since
+        if self._following and self._following[0][0].first == self.last:
+            self.script.is_over = True
+            self.batch, self.script = self._following.popleft()
+
+    def end(self):
+        """Nothing more comes of any batch."""
+        for script in [self.script, *(script for _, script in self._following)]:
+            script.is_over = True
 
     def finish(self):
         """The running test is over."""
         self.running = None
 
-    def is_nearly_done(self):
-        """Whether its last test runs, or its only one is about to."""
-        return self.has_begun and (not self.rest or len(self.batch.tests) == 1)
+    def seconds_per_test(self):
+        """So far; None when no test is over."""
+        done = sum(len(batch.tests) for batch in self.batches) - len(self.rest) - (self.running is not None)
+        return (time.monotonic() - self._began) / done if done else None
+
+    def is_nearly_done(self, pace):
+        """Whether the end of its last test is near, at so many seconds a test (None: nobody knows)."""
+        if not self.has_begun or self.goes_on:
+            return False
+        return len(self.rest) * (self.seconds_per_test() or pace or AHEAD_SECONDS) < AHEAD_SECONDS
 
     def current(self):
         """The test that events belong to: the running one, else the last one, else the first one."""

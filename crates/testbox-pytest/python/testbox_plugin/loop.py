@@ -54,8 +54,7 @@ class Decision:
             self._stay(session, reason)
         elif session.items:
             self._warn(session)
-            mode = "file" if settings.isolate == "session" and settings.jobs > 1 else settings.isolate
-            self._channel.send("workers", mode=str(mode), jobs=settings.jobs)
+            self._channel.send("workers", mode=str(settings.isolate), jobs=settings.jobs)
             self._takeover.is_used = True
 
     def _stay(self, session, reason):

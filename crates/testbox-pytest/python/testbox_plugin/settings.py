@@ -69,11 +69,7 @@ class Settings(NamedTuple):
 
     def need_of(self, item):
         """The most specific quota wins, value by value: node id, marker, path; among equals the longer pattern."""
-        isolate = self.isolate
-        # Workers side by side need more than one batch.
-        if isolate == "session" and self.jobs > 1:
-            isolate = "file"
-        values = {"isolate": isolate}
+        values = {"isolate": self.isolate}
         for quota in sorted(self.quotas, key=lambda quota: (_RANKS[quota.kind], len(quota.pattern))):
             if quota.holds_for(item):
                 for name in ("isolate", "memory", "pids", "timeout_ms"):

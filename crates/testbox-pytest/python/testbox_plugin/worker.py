@@ -4,6 +4,7 @@ It holds no end of testbox's socket. Nothing in here returns to the controller's
 """
 
 import atexit
+import collections
 import contextlib
 import faulthandler
 import os
@@ -28,8 +29,8 @@ COVERAGE_SECONDS = 1.0
 EXIT_SECONDS = 20
 
 
-def serve(shipper, tests, link, slot, files, coverage_file, random_state):
-    """Runs these tests and ends the process.
+def serve(shipper, tests, goes_on, link, slot, files, coverage_file, random_state):
+    """Runs these tests and ends the process. `goes_on`: before the last one it asks for more.
 
     `slot` is testbox's order; `files` are the files that take the captured output, by the name of the stream.
     """
@@ -45,7 +46,7 @@ def serve(shipper, tests, link, slot, files, coverage_file, random_state):
         if _may_begin(link):
             # From here on the tests may look at this process.
             set_dumpable(True)
-            _run(session, tests, shipper)
+            _run(session, tests, goes_on, shipper)
         shipper.close()
         status = 0
     except Lost:
@@ -100,13 +101,17 @@ def _tell_crashes(config, descriptor):
         os.register_at_fork(after_in_child=lambda: faulthandler.enable(file=usual))
 
 
-def _run(session, tests, shipper):
+def _run(session, tests, goes_on, shipper):
+    tests = collections.deque(tests)
     try:
-        for position, test in enumerate(tests):
-            following = tests[position + 1] if position + 1 < len(tests) else None
+        while tests:
+            test = tests.popleft()
+            if not tests and goes_on:
+                tests.extend(shipper.more_tests())
+                goes_on = bool(tests)
             item = session.items[test]
             shipper.begin(test, item)
-            nextitem = None if following is None else session.items[following]
+            nextitem = session.items[tests[0]] if tests else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
             shipper.end(test)
             if session.shouldfail or session.shouldstop or shipper.is_halted():
@@ -183,6 +188,12 @@ class Shipper:
         compat.mute_result_hooks(self._config, self)
         self._owner = os.getpid()
 
+    def more_tests(self):
+        """What the controller gives this worker besides."""
+        self._ship({"k": "next"})
+        self._link.ring()
+        return self._hear("more")["tests"]
+
     def begin(self, test, item):
         """A test begins."""
         self._phase = "setup"
@@ -254,7 +265,7 @@ class Shipper:
             self._send()
         if ask:
             self._link.ring()
-            self._hear()
+            self._heed(self._hear("word"))
 
     def _send(self):
         """All that is held, in one frame if it is not too long for one."""
@@ -270,14 +281,17 @@ class Shipper:
                     self._link.hold(shortened(message))
         self._link.flush()
 
-    def _hear(self):
-        """Waits for the controller's word, which tells whether the session goes on."""
+    def _hear(self, kind):
+        """Waits for the controller's answer."""
         while True:
-            word = self._link.receive()
-            if word.get("k") == "halt":
+            answer = self._link.receive()
+            if answer.get("k") == "halt":
                 self._halted = True
-            elif word.get("k") == "word":
-                break
+            elif answer.get("k") == kind:
+                return answer
+
+    def _heed(self, word):
+        """Whether the session goes on."""
         for name in ("shouldfail", "shouldstop"):
             if word.get(name) and not getattr(self.session, name):
                 setattr(self.session, name, word[name])

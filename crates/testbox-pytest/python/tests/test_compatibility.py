@@ -3,7 +3,7 @@
 import pytest
 from fake_testbox import Run, bare, normal, write
 
-ISOLATIONS = [{"isolate": "session"}, {"isolate": "test"}, {"isolate": "file", "jobs": 2}]
+ISOLATIONS = [{"isolate": "session"}, {"isolate": "test"}, {"isolate": "session", "jobs": 2}]
 COMMON = ["-p", "no:cacheprovider", "-p", "no:randomly"]
 TESTS = {
     "pytest.ini": "[pytest]\nmarkers = slow: takes long\n",

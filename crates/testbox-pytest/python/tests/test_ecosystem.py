@@ -6,7 +6,7 @@ import sys
 import pytest
 from fake_testbox import Run, bare, normal, write
 
-ISOLATIONS = [{"isolate": "session"}, {"isolate": "test"}, {"isolate": "file", "jobs": 2}]
+ISOLATIONS = [{"isolate": "session"}, {"isolate": "test"}, {"isolate": "session", "jobs": 2}]
 COMMON = ["-p", "no:cacheprovider", "-p", "no:randomly"]
 COVERED = {
     "mod.py": "def f(x):\n    if x:\n        return 1\n    return 2\ndef g():\n    return 3\n",

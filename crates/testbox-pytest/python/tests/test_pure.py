@@ -60,6 +60,14 @@ def test_one_test_may_be_isolated_more_than_the_others():
     assert contents(made(needs)) == [[0, 1, 3, 4], [2]]
 
 
+def test_workers_side_by_side_share_a_session_by_files():
+    needs = [Need("session")] * 4 + [Need("session", memory=9)]
+    assert contents(made(needs)) == [[0, 1, 2, 3], [4]]
+    batches = made(needs, jobs=2)
+    assert [(batch.tests, batch.is_shared) for batch in batches] == [([0, 1], True), ([2, 3], True), ([4], False)]
+    assert not any(batch.is_shared for batch in made([Need("file")] * 5, jobs=2))
+
+
 def test_memory_of_a_batch_is_the_quotas_the_tests_or_the_files():
     given = {"test_memory": 1, "file_memory": 2}
     assert [b.memory for b in made([Need("test")] * 5, **given)] == [1] * 5
@@ -139,16 +147,18 @@ def test_workers_begin_only_if_their_reservations_fit():
     batches = made(needs, memory_limit=100 * MIB)
     nodeids = ["a.py::%d" % number for number in range(5)]
     admission = Admission(settings, nodeids, {})
-    assert admission.choose(batches, []) == 0
-    assert admission.choose(batches[1:], batches[:1]) == 1
-    assert admission.choose(batches[3:4], batches[4:]) is None
-    assert admission.choose(batches[3:4], []) == 0
+    assert admission.choose(enumerate(batches), []) == 0
+    assert admission.choose(enumerate(batches[1:]), [batches[:1]]) == 1
+    assert admission.choose(enumerate(batches[3:4]), [batches[4:]]) is None
+    assert admission.choose(enumerate(batches[3:4]), []) == 0
+    # A worker that goes on may keep what it had for its biggest batch.
+    assert admission.choose(enumerate(batches[1:2]), [[batches[4], batches[0]]]) is None
     free = made([Need("file")] * 5)
     assert admission.reservation(free[0]) == 25 * MIB
     admission.learn(0, 40 * MIB)
     assert admission.reservation(free[0]) == int(40 * MIB * 1.3)
     assert admission.peaks == {"a.py::0": 40 * MIB}
-    assert Admission(Settings(jobs=2), nodeids, {}).choose(free[1:], free[:1]) == 0
+    assert Admission(Settings(jobs=2), nodeids, {}).choose(enumerate(free[1:]), [free[:1]]) == 0
 
 
 def test_what_tests_took_before_is_reserved_for_them_and_limits_nothing():
@@ -167,7 +177,7 @@ def test_what_tests_took_before_is_reserved_for_them_and_limits_nothing():
 def test_a_big_batch_is_not_passed_over_for_ever():
     batches = made([Need("test", memory=size * MIB) for size in (90, 20, 20, 20, 20)])
     admission = Admission(Settings(memory_limit=100 * MIB, jobs=2), ["a.py::%d" % number for number in range(5)], {})
-    chosen = [admission.choose([batches[0], batches[1]], [batches[2]]) for _ in range(12)]
+    chosen = [admission.choose(enumerate(batches[:2]), [[batches[2]]]) for _ in range(12)]
     assert chosen[0] == 1 and chosen[-1] is None
 
 

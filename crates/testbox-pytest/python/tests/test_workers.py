@@ -430,7 +430,8 @@ def test_endings_without_tests_are_as_bare(tmp_path):
             assert normal(run.output).replace("-_/", "") == normal(output).replace("-_/", "")
 
 
-def test_workers_side_by_side_are_told_in_order(tmp_path):
+@pytest.mark.parametrize("isolate", ["file", "session"])
+def test_workers_side_by_side_are_told_in_order(tmp_path, isolate):
     text = "import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_it(n): pass\n"
     files = {f"test_{number}.py": text for number in range(1, 4)}
     # The first test passes only if somebody else runs the second file meanwhile; under bare pytest it does not wait.
@@ -448,22 +449,52 @@ def test_workers_side_by_side_are_told_in_order(tmp_path):
     options = ["-v", "-p", "no:cacheprovider", "-p", "no:randomly"]
     code, output = bare(tmp_path, *options)
     (tmp_path / "over").unlink()
-    run = Run(tmp_path, {}, *options, environment={"BESIDE": "1"}, isolate="file", jobs=2).finish()
+    run = Run(tmp_path, {}, *options, environment={"BESIDE": "1"}, isolate=isolate, jobs=2).finish()
     assert (normal(run.output), run.exit) == (normal(output), code)
+    assert len(run.of("want")) == (4 if isolate == "file" else 2)
 
 
-def test_workers_side_by_side_survive_kills_and_stop_early(tmp_path):
+@pytest.mark.parametrize("isolate", ["file", "session"])
+def test_workers_side_by_side_survive_kills_and_stop_early(tmp_path, isolate):
     files = {f"test_{number}.py": KILLS for number in range(5)}
-    run = Run(tmp_path, files, isolate="file", jobs=3).finish()
+    run = Run(tmp_path, files, isolate=isolate, jobs=3).finish()
     assert "5 failed, 10 passed" in run.output
     files = {f"test_{number}.py": "def test_a(): pass\ndef test_b(): assert 0\n" for number in range(30)}
-    run = Run(tmp_path / "x", files, "-x", isolate="file", jobs=2).finish()
+    run = Run(tmp_path / "x", files, "-x", isolate=isolate, jobs=2).finish()
     assert run.exit == 1
     # The first failure stops both: the other worker may be at its own second test then, no file begins any more.
     assert re.search("stopping after [12] failures", run.output)
     assert {frame["id"].split("::")[0] for frame in run.of("start")} <= {"test_0.py", "test_1.py"}
     assert 1 <= [frame["outcome"] for frame in run.of("done")].count("failed") <= 2
     assert all(frame["clean"] for frame in run.of("ended"))
+
+
+def test_workers_of_a_session_take_file_after_file_and_keep_their_fixtures(tmp_path):
+    files = {
+        "conftest.py": (
+            "import os, pytest\n"
+            "@pytest.fixture(scope='session', autouse=True)\n"
+            "def base():\n"
+            "    print('base', os.getpid(), flush=True)\n"
+            "    yield\n"
+            "    print('gone', os.getpid(), flush=True)\n"
+            "@pytest.fixture(scope='module', autouse=True)\n"
+            "def module(request):\n"
+            "    print('module', request.module.__name__, flush=True)\n"
+            "    yield\n"
+            "    print('over', request.module.__name__, flush=True)\n"
+        )
+    }
+    files.update({f"test_{number}.py": "def test_a(): pass\ndef test_b(): pass\n" for number in range(7)})
+    run = Run(tmp_path, files, "-s", "-q", "-p", "no:randomly", isolate="session", jobs=2).finish()
+    assert run.exit == 0, run.output
+    assert len(run.of("done")) == 14 and all(frame["clean"] for frame in run.of("ended"))
+    told = re.findall(r"(base|gone|module|over) (\w+)", run.output)
+    pids = [pid for word, pid in told if word == "base"]
+    assert len(pids) == 2 == len(set(pids)) == len(run.of("want"))
+    assert sorted(pid for word, pid in told if word == "gone") == sorted(pids)
+    for word in ("module", "over"):
+        assert sorted(name for each, name in told if each == word) == [f"test_{number}" for number in range(7)]
 
 
 def test_progress_is_one_line_on_a_terminal_and_leaves_no_trace(tmp_path):
@@ -643,7 +674,7 @@ def test_peaks_are_remembered_for_workers_side_by_side(tmp_path):
     cache.parent.mkdir(parents=True)
     # Written by somebody: what cannot be is not believed, and what is believed limits nothing.
     cache.write_text('{"test_0.py::test_a": 70, "test_1.py::test_a": 60, "test_2.py::test_a": -1, "x": [], "y": 1e9}')
-    run = Run(tmp_path, files, "-p", "no:randomly", isolate="file", jobs=2, memory_limit=100).finish()
+    run = Run(tmp_path, files, "-p", "no:randomly", isolate="session", jobs=2, memory_limit=100).finish()
     assert "4 passed" in run.output
     frames = [
         (frame["t"], frame.get("id", "").split("::")[0]) for frame in run.frames if frame["t"] in ("start", "done")

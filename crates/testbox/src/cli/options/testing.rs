@@ -9,9 +9,10 @@ use testbox_model::{Duration, Size};
 pub(super) struct TestOptions {
     /// Which tests share a worker process: session, file, test, a number of tests, or none
     ///
-    /// A worker that is killed costs the test that it was running; the others go on in another one. With `session`, after
-    /// a kill the rest goes on file by file. With `none` pytest runs the tests itself. --test-memory asks for `test`;
-    /// --file-memory and --jobs ask for `file`. Example: --isolate file
+    /// A worker that is killed costs the test that it was running; the others go on in another one. With `session` all
+    /// tests share one, with --jobs each worker takes file after file; after a kill the rest of its tests goes on file by
+    /// file. With `none` pytest runs the tests itself. --test-memory asks for `test`, --file-memory for `file`. Example:
+    /// --isolate file
     #[arg(long, value_name = "DIVISION", allow_hyphen_values = true)]
     isolate: Option<Typed<Isolation>>,
 
