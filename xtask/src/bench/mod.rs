@@ -91,6 +91,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
     }
 }
 
+/// The same lines, once they are printed.
 fn shown(lines: Vec<Line>) -> Vec<Line> {
     lines.iter().for_each(|line| println!("{line}"));
     lines

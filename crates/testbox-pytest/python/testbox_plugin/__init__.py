@@ -6,7 +6,8 @@ the socket: in pytest-xdist's workers, in nested runs and outside of a box.
 
 Plain Python 3.8 and later, pytest 7 to 9. Its modules are no code of the project under test: they are loaded under
 names like `<testbox worker>`, so that tracebacks and coverage leave them out. They are compiled at every start, as
-nothing that a box has written is ever loaded: what is not always needed is imported where it is. PYTEST_DONT_REWRITE
+nothing that a box has written is ever loaded: what is not always needed is imported where it is, and what is needed
+late is compiled meanwhile (`ahead`). PYTEST_DONT_REWRITE
 """
 
 import contextlib
@@ -19,6 +20,9 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 class _Loader:
     """Finds and loads this package's modules, and no others."""
+
+    #: Code by name, of modules that were compiled before they are needed; None: of none.
+    compiled = None
 
     @classmethod
     def find_spec(cls, fullname, path=None, target=None):
@@ -34,8 +38,11 @@ class _Loader:
 
     @classmethod
     def exec_module(cls, module):
-        name = "<testbox %s>" % module.__name__.rpartition(".")[2]
-        exec(compile(cls.get_source(module.__name__), name, "exec", dont_inherit=True), module.__dict__)
+        name = module.__name__.rpartition(".")[2]
+        code = (cls.compiled or {}).get(name)
+        if code is None:
+            code = compile(cls.get_source(module.__name__), f"<testbox {name}>", "exec", dont_inherit=True)
+        exec(code, module.__dict__)
 
     @staticmethod
     def get_source(fullname):
@@ -44,8 +51,10 @@ class _Loader:
 
 
 @contextlib.contextmanager
-def own_modules():
+def own_modules(ahead=None):
     """In here this package's modules can be imported; the user's imports never meet its loader."""
+    if ahead is not None:
+        _Loader.compiled = ahead.take()
     sys.meta_path.insert(0, _Loader)
     try:
         yield

@@ -9,6 +9,8 @@ import warnings
 
 import pytest
 
+from .traces import measuring
+
 #: pytest's version, as far as it is compared.
 PYTEST = tuple(int(part) for part in pytest.__version__.split(".")[:2])
 #: Hooks that speak of a test's result: in a worker the shipper alone hears them.
@@ -246,17 +248,9 @@ class Measured:
         self._folder = folder
         self._files = []
 
-    @staticmethod
-    def running():
-        """The Coverage object that measures this process, or None."""
-        coverage = sys.modules.get("coverage")
-        current = coverage.Coverage.current() if hasattr(coverage, "Coverage") else None
-        collector = getattr(current, "_collector", None)
-        return current if hasattr(collector, "use_data") and hasattr(collector, "flush_data") else None
-
     def next_file(self):
         """Where the next worker writes; None if nothing is measured."""
-        if self.running() is None:
+        if measuring() is None:
             return None
         self._files.append(os.path.join(self._folder, "coverage.%d" % len(self._files)))
         return self._files[-1]
@@ -264,7 +258,7 @@ class Measured:
     @classmethod
     def divert(cls, path):
         """In a worker: what is measured from now on goes to this file. Gives what writes it."""
-        current = cls.running()
+        current = measuring()
         if current is None or path is None:
             return lambda: None
         current._data = sys.modules["coverage"].CoverageData(basename=path)
@@ -278,7 +272,7 @@ class Measured:
 
     def add_all(self):
         """In the controller: the workers' data joins its own. Gives the files that cannot be read."""
-        current = self.running()
+        current = measuring()
         broken = []
         for path in [path for path in self._files if current is not None and os.path.exists(path)]:
             data = sys.modules["coverage"].CoverageData(basename=path)
@@ -291,26 +285,6 @@ class Measured:
                 data.close()
         self._files.clear()
         return broken
-
-
-def forget_own_option(config):
-    """The command as the user typed it: pytest-xdist hands it on to its workers, which have no such plugin."""
-    args = list(config.invocation_params.args)
-    for index, arg in enumerate(args[:-1]):
-        if arg == "-p" and args[index + 1] == "testbox_plugin":
-            del args[index : index + 2]
-            break
-    given = config.invocation_params
-    config.invocation_params = type(given)(args=args, plugins=given.plugins, dir=given.dir)
-    if "testbox_plugin" in (getattr(config.option, "plugins", None) or ()):
-        config.option.plugins.remove("testbox_plugin")
-
-
-def forget_own_lines():
-    """Where coverage measures all that runs, the lines of this package's entry are not the project's."""
-    collector = getattr(Measured.running(), "_collector", None)
-    if isinstance(getattr(collector, "data", None), dict):
-        collector.data.pop(sys.modules["testbox_plugin"].__file__, None)
 
 
 def warning_to_message(warning_message, when, nodeid):

@@ -288,8 +288,7 @@ class Controller:
         if kind == "several":
             for each in _several(message):
                 self._on_message(worker, each)
-            return
-        if kind == "joined":
+        elif kind == "joined":
             self._channel.send("joined", w=worker.number)
         elif kind == "outside":
             self._fail("a worker cannot join its group: {}".format(message.get("why")))
@@ -308,11 +307,14 @@ class Controller:
         elif kind == "next":
             self._on_next(worker)
         else:
-            self._relay.take(worker, message)
-            if kind == "finish":
-                self._on_finish(worker, message)
-            if message.get("ask"):
-                self._give_word(worker)
+            self._on_test(worker, message)
+
+    def _on_test(self, worker, message):
+        self._relay.take(worker, message)
+        if message["k"] == "finish":
+            self._on_finish(worker, message)
+        if message.get("ask"):
+            self._give_word(worker)
 
     def _on_next(self, worker):
         """A worker that goes on asks, before its last test: that test's teardown depends on what follows."""
@@ -478,7 +480,9 @@ class Controller:
 def _several(message):
     """The frames that came as one."""
     frames = message.get("of")
-    if not isinstance(frames, list) or not all(isinstance(each, dict) and each.get("k") != "several" for each in frames):
+    if not isinstance(frames, list) or not all(
+        isinstance(each, dict) and each.get("k") != "several" for each in frames
+    ):
         raise Lost("a frame 'several' that no worker sends")
     return frames
 

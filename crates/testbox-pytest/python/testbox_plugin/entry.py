@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from . import compat
+from . import traces
+from .ahead import Ahead
 from .channel import DUMP_SIGNAL, Channel
 from .loop import Decision, Takeover
 from .profile import Profile
-from .settings import Settings
 from .witness import Witness
 
 CHANNEL = "TESTBOX_CHANNEL"
@@ -38,7 +38,7 @@ def take_channel():
 
 
 def greet(channel):
-    """Says hello; the answer brings testbox's settings and a pipe for the stacks of all threads."""
+    """Says hello; the answer brings testbox's settings, which are given, and a pipe for the stacks of all threads."""
     channel.send(
         "hello",
         protocol=PROTOCOL,
@@ -48,16 +48,17 @@ def greet(channel):
     )
     welcome = channel.wait_for_welcome()
     if welcome is None:
-        return Settings()
+        return {}
     for descriptor in welcome.get("descriptors", [])[:1]:
         # Works also with the interpreter's lock held.
         faulthandler.register(DUMP_SIGNAL, file=descriptor, all_threads=True, chain=False)
-    return Settings.of(welcome.get("settings") or {})
+    return welcome.get("settings") or {}
 
 
 _channel = take_channel()
 if _channel is not None:
     _settings = greet(_channel)
+    _ahead = None if _settings.get("isolate", "none") == "none" else Ahead(os.path.dirname(os.path.abspath(__file__)))
     _profile = Profile(_channel)
     # Handlers run last in, first out: what ends the process from a handler of its own ends it before this one.
     atexit.register(_channel.send, "goodbye")
@@ -66,11 +67,11 @@ if _channel is not None:
 def pytest_configure(config):
     if _channel is not None:
         config.pluginmanager.register(Witness(_channel, _profile), "testbox-witness")
-        takeover = Takeover(_channel, _settings)
+        takeover = Takeover(_channel)
         config.pluginmanager.register(takeover, "testbox-takeover")
-        config.pluginmanager.register(Decision(_channel, _settings, _profile, takeover), "testbox-decision")
-        compat.forget_own_option(config)
-        compat.forget_own_lines()
+        config.pluginmanager.register(Decision(_channel, _settings, _profile, _ahead, takeover), "testbox-decision")
+        traces.forget_own_option(config)
+        traces.forget_own_lines()
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

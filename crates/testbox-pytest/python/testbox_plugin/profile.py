@@ -74,7 +74,8 @@ class Profile:
         file, since, resident = self._files.pop()
         self._note_threads(file)
         growth = max(self._resident() - resident, 0)
-        self._channel.send("profile", id=file, wall_ms=_ms(since), growth=growth)
+        # With what is told next: the next file, or the end of the collection.
+        self._channel.hold("profile", id=file, wall_ms=_ms(since), growth=growth)
 
     def _note_threads(self, where):
         started = [thread for thread in threading.enumerate() if thread not in self._seen]

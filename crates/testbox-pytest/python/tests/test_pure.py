@@ -6,21 +6,23 @@ import os
 import select
 import socket
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from testbox_plugin import entry  # noqa: F401 - loads the package's modules
+from testbox_plugin import ahead, entry  # noqa: F401 - loads the package's modules
 from testbox_plugin.admission import Admission
+from testbox_plugin.ahead import Ahead
 from testbox_plugin.batches import after_a_kill, make, once_more
 from testbox_plugin.channel import Channel, Lost, Stream
 from testbox_plugin.gauges import Gauges
 from testbox_plugin.progress import line, span
 from testbox_plugin.replay import Stage
-from testbox_plugin.shipping import pack, unpack
 from testbox_plugin.settings import Need, Settings, path_pattern
+from testbox_plugin.shipping import pack, unpack
 
 MIB = 1 << 20
 IDS = ["a.py::1", "a.py::2", "b.py::1", "b.py::2", "b.py::3"]
@@ -287,3 +289,33 @@ def test_the_line_of_progress_says_what_is_known():
     told = line(1, 0, 9, 1.0, [(float(n), str(n)) for n in range(1, 8)])
     assert told == "1 of 9; 7 7 s, 6 6 s, 5 5 s, 4 4 s, 3 more"
     assert [span(seconds) for seconds in (0.2, 59.4, 59.6, 3600)] == ["0 s", "59 s", "1 min 0 s", "60 min 0 s"]
+
+
+def test_modules_are_compiled_ahead_or_where_they_are_needed(tmp_path, monkeypatch):
+    (tmp_path / "one.py").write_text("value = 'ü'\n", encoding="utf-8")
+    code = Ahead(str(tmp_path), ["one"]).take()["one"]
+    values = {}
+    exec(code, values)
+    assert values["value"] == "ü" and code.co_filename == "<testbox one>"
+    assert Ahead(str(tmp_path), ["two"]).take() == {}, "a module that is not there"
+    begun = Ahead(str(tmp_path), ["one"])
+    os.wait()
+    assert begun.take() == {}, "somebody else has waited for it"
+    for program in (None, "", "/nonexistent", "/bin/true", "/bin/false"):
+        monkeypatch.setattr(sys, "executable", program)
+        assert Ahead(str(tmp_path), ["one"]).take() == {}, program
+
+
+def test_all_modules_that_are_compiled_ahead_exist_and_none_of_them_is_loaded_at_once():
+    folder = os.path.dirname(sys.modules["testbox_plugin"].__file__)
+    assert all(os.path.exists(os.path.join(folder, name + ".py")) for name in ahead.MODULES)
+    command = "import sys, testbox_plugin; print(*(name for name in sys.modules if name.startswith('testbox_plugin.')))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", command],
+        env=dict(os.environ, PYTHONPATH=os.path.dirname(folder)),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "testbox_plugin.channel" in loaded.split()
+    assert not {f"testbox_plugin.{name}" for name in ahead.MODULES} & set(loaded.split())

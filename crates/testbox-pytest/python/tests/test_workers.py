@@ -486,9 +486,11 @@ def test_workers_of_a_session_take_file_after_file_and_keep_their_fixtures(tmp_p
         )
     }
     files.update({f"test_{number}.py": "def test_a(): pass\ndef test_b(): pass\n" for number in range(7)})
+    meets = "import pathlib\ndef test_a():\n    open('{}', 'w')\n    while not pathlib.Path('{}').exists(): pass\n"
+    files["test_0.py"], files["test_1.py"] = meets.format("zero", "one"), meets.format("one", "zero")
     run = Run(tmp_path, files, "-s", "-q", "-p", "no:randomly", isolate="session", jobs=2).finish()
     assert run.exit == 0, run.output
-    assert len(run.of("done")) == 14 and all(frame["clean"] for frame in run.of("ended"))
+    assert len(run.of("done")) == 12 and all(frame["clean"] for frame in run.of("ended"))
     told = re.findall(r"(base|gone|module|over) (\w+)", run.output)
     pids = [pid for word, pid in told if word == "base"]
     assert len(pids) == 2 == len(set(pids)) == len(run.of("want"))

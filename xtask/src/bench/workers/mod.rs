@@ -6,11 +6,11 @@ mod memory;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::bench::Effort;
 use crate::bench::line::Line;
 use crate::bench::pairs::{Rounds, Run};
 use crate::bench::place::{Place, User};
 use crate::bench::pytest::Pytest;
+use crate::bench::{Effort, shown};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::program::Program;
@@ -45,11 +45,11 @@ pub(crate) fn measure(place: &Place<'_>, effort: Effort) -> Result<Vec<Line>, Er
     let mut lines = vec![];
     for suite in &SUITES {
         let pytest = Pytest::new(place, &venv, suite.generate(place)?)?;
-        lines.extend(suite.at_once(&pytest, effort)?);
-        lines.extend(suite.one_by_one(&pytest, effort)?);
-        lines.push(memory::beside_xdist(suite.name, &pytest)?);
+        lines.extend(shown(suite.at_once(&pytest, effort)?));
+        lines.extend(shown(suite.one_by_one(&pytest, effort)?));
+        lines.extend(shown(vec![memory::beside_xdist(suite.name, &pytest)?]));
     }
-    lines.extend(many::measure(place, &venv, effort)?);
+    lines.extend(shown(many::measure(place, &venv, effort)?));
     Ok(lines)
 }
 
