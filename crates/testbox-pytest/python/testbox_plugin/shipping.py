@@ -11,8 +11,8 @@ MAX_SECTION = 2 << 20
 #: Marks a tuple, or a mapping that is not plain JSON.
 _TUPLE, _PAIRS = "\0tuple", "\0pairs"
 _PLAIN = frozenset([type(None), bool, int, float, str])
-#: What all reports of a test share, under pytest's names, and what is different in each. Then the rest of one that passed
-#: with nothing to show.
+#: What all reports of a test share, under pytest's names, and what is different in each. Then the rest of one that has
+#: passed with nothing to show.
 _OF_TEST = frozenset(["nodeid", "_id", "location", "keywords"])
 _OF_PHASE = ("when", "duration", "start", "stop")
 _PASSED = {"outcome": "passed", "longrepr": None, "sections": [], "user_properties": []}
