@@ -46,11 +46,15 @@ fn verdicts(project: &Project) -> Vec<(String, String)> {
     rows(project).iter().map(|row| (name(row).unwrap_or_default(), verdict(row).unwrap_or_default())).collect()
 }
 
-/// Fails unless the verdicts are these, in this order.
+/// Fails unless the verdicts are these.
 #[track_caller]
 fn expect_verdicts(project: &Project, expected: &[(&str, &str)]) {
     let found = verdicts(project);
-    let found: Vec<(&str, &str)> = found.iter().map(|(name, verdict)| (name.as_str(), verdict.as_str())).collect();
+    let mut found: Vec<(&str, &str)> = found.iter().map(|(name, verdict)| (name.as_str(), verdict.as_str())).collect();
+    let mut expected = expected.to_vec();
+    // What a killed worker leaves is run by a fresh one, maybe after a worker that was ready to begin already.
+    found.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(found, expected);
 }
 
