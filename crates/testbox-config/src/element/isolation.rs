@@ -1,5 +1,6 @@
 //! `isolate`: which tests share a worker, as typed, and as other values imply it.
 
+use std::cmp::Reverse;
 use std::str::FromStr;
 
 use testbox_model::{Isolate, Origin, Setting, UnitError};
@@ -42,6 +43,8 @@ struct Wish {
     stated: String,
     origin: Origin,
     division: Isolate,
+    /// Any other division with workers serves it as well.
+    any: bool,
 }
 
 /// The division that the strongest source asks for: by name, or by a value that only some divisions can serve.
@@ -59,7 +62,10 @@ pub(super) fn resolve(layer: &Layer, by_quota: &[Isolate]) -> Result<Setting<Iso
     let strongest = wishes.iter().map(|wish| strength(&wish.origin)).max().unwrap_or(0);
     let mut equals = wishes.iter().filter(|wish| strength(&wish.origin) == strongest);
     let Some(winner) = equals.next() else { return Ok(isolate.resolved(named)) };
-    let served = wishes.iter().find(|wish| meets(winner.key, wish.division)).unwrap_or(winner);
+    // Whom any worker serves chooses only where nobody else has chosen one.
+    let mut ranked: Vec<&Wish> = wishes.iter().collect();
+    ranked.sort_by_key(|wish| (wish.any, Reverse(strength(&wish.origin))));
+    let served = ranked.into_iter().find(|wish| meets(winner.key, wish.division)).unwrap_or(winner);
     let result = match served.key {
         "isolate" => isolate.resolved(named),
         _ => Setting::new(served.division, Origin::Implied(by(served))),
@@ -87,16 +93,20 @@ fn implied(layer: &Layer) -> Result<Vec<Wish>, ConfigError> {
     }
     let jobs = given("jobs", &layer.jobs)?;
     let several = !matches!(jobs.value(), Auto::Value(count) if count.0 <= 1);
-    wishes.extend(several.then(|| wish(&jobs, Isolate::Session)));
+    wishes.extend(several.then(|| wish_for_any(&jobs)));
     for (key, slot) in [("test-timeout", &layer.test_timeout), ("teardown-timeout", &layer.teardown_timeout)] {
         let timeout = given(key, slot)?;
-        wishes.extend(timeout.value().0.map(|_| wish(&timeout, Isolate::Session)));
+        wishes.extend(timeout.value().0.map(|_| wish_for_any(&timeout)));
     }
     Ok(wishes)
 }
 
 fn wish<T>(given: &Given<'_, T>, division: Isolate) -> Wish {
-    Wish { key: given.key, stated: given.with_value(), origin: given.setting.origin.clone(), division }
+    Wish { key: given.key, stated: given.with_value(), origin: given.setting.origin.clone(), division, any: false }
+}
+
+fn wish_for_any<T>(given: &Given<'_, T>) -> Wish {
+    Wish { any: true, ..wish(given, Isolate::Session) }
 }
 
 /// Can workers of this `division` serve the value of `key`?

@@ -47,8 +47,12 @@ fn what_only_some_divisions_can_serve_asks_for_one() {
     assert_eq!(isolate(&case).1, format!("implied by test-memory of {}:2", file.display()));
     let case = Case::new().flag("test-memory", "1G").flag("jobs", "2");
     assert_eq!(isolate(&case).0, Isolate::Tests(1), "several workers are of use to single tests");
-    let case = Case::new().variable("TESTBOX_JOBS", "2").file("project/testbox.toml", "test-memory = \"1G\"\n");
-    assert_eq!(isolate(&case).0, Isolate::Tests(1), "a weaker source may choose among what serves the stronger one");
+    for (variable, value) in [("TESTBOX_JOBS", "2"), ("TESTBOX_TEST_TIMEOUT", "5s")] {
+        let case = Case::new().variable(variable, value).file("project/testbox.toml", "test-memory = \"1G\"\n");
+        assert_eq!(isolate(&case).0, Isolate::Tests(1), "a weaker source chooses among what serves the stronger one");
+    }
+    let case = Case::new().flag("jobs", "2").file("project/testbox.toml", "isolate = \"none\"\n");
+    assert_eq!(isolate(&case), (Isolate::Session, "implied by flag --jobs".to_owned()));
 }
 
 #[test]
