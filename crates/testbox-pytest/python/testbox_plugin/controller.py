@@ -34,6 +34,9 @@ POLL_SECONDS = 0.02
 TICK_SECONDS = 0.005
 #: A worker whose socket is closed is about to end; one that does not within this time has lost its socket to a test.
 CLOSING_SECONDS = 1.0
+#: Characters of what a worker wants noted; a line number is smaller.
+MAX_NOTE = 4096
+MAX_LINE = 1 << 31
 #: pytest's exit code for a session that could not go on.
 EXIT_INTERNAL = 3
 
@@ -115,6 +118,8 @@ class Controller:
                 self._look_for_ended()
             except KeyboardInterrupt as error:
                 self._interrupt(error)
+            if self._channel.lost is not None:
+                self._fail(f"testbox is gone ({self._channel.lost}): no test runs without its limits")
             if self._others_hear:
                 self._flush()
             self._tell()
@@ -221,8 +226,6 @@ class Controller:
             else:
                 Slot(order).close()
             order = self._channel.receive()
-        if self._channel.lost is not None:
-            self._fail(f"testbox is gone ({self._channel.lost}): no test runs without its limits")
 
     def _on_slot(self, worker, order):
         slot = Slot(order)
@@ -303,7 +306,7 @@ class Controller:
             worker.was_stopped = True
             self._stop(WorkerBroke("in a worker:\n{}".format(message.get("text"))))
         elif kind == "note":
-            self._channel.send("note", text=str(message.get("text")))
+            self._channel.send("note", text=str(message.get("text"))[:MAX_NOTE])
         elif kind == "next":
             self._on_next(worker)
         else:
@@ -494,7 +497,7 @@ def _raised_again(message):
     else:
         error = KeyboardInterrupt()
     line = message.get("line")
-    before = max(line - 1, 1) if type(line) is int else 1
+    before = line - 1 if type(line) is int and 1 < line < MAX_LINE else 1
     code = _raise.__code__.replace(co_filename=str(message.get("file")), co_firstlineno=before)
     try:
         types.FunctionType(code, {})(error)

@@ -47,7 +47,15 @@ class Relay:
             raise Lost("a frame {!r}".format(message.get("k")))
         try:
             handle(worker, message)
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        except (
+            ArithmeticError,
+            AssertionError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise Lost("a frame {!r} that no worker sends: {!r}".format(message["k"], error)) from error
 
     def _on_start(self, worker, message):

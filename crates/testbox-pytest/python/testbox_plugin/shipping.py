@@ -168,12 +168,25 @@ def from_short(message, running):
 def from_full(message, config):
     """A report that was told in full."""
     data = unpack(message["data"])
-    report = config.hook.pytest_report_from_serializable(config=config, data=dict(data))
+    report = _checked(config.hook.pytest_report_from_serializable(config=config, data=dict(data)))
     compat.restore_subtest(config, report, data, message.get("subtests"))
     if message.get("junit"):
         report.testbox_junit = unpack(message["junit"])
     if message.get("rendered"):
         report.longrepr = Rendered(report.longrepr)
+    return report
+
+
+def _checked(report):
+    """Whoever hears of it may rely on its being a report, whatever a test has sent in its worker's name."""
+    texts = (report.nodeid, report.when, report.outcome, *(part for section in report.sections for part in section))
+    path, line, domain = report.location
+    if not all(isinstance(text, str) for text in (*texts, path, domain, *report.keywords)):
+        raise TypeError("a report's names, words and sections are text")
+    if not all(isinstance(number, (int, float)) for number in (report.duration, line or 0)):
+        raise TypeError("a report's duration and line are numbers")
+    if not all(len(pair) == 2 for pair in (*report.sections, *report.user_properties)):
+        raise ValueError("a report's sections and properties are pairs")
     return report
 
 

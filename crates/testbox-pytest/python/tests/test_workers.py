@@ -554,6 +554,64 @@ def test_a_test_that_closes_or_abuses_its_socket_fails(tmp_path):
     assert run.exit == 1
 
 
+REPORT = {
+    "$report_type": "TestReport",
+    "nodeid": "test_x.py::test_bad",
+    "location": ["test_x.py", 1, "test_bad"],
+    "keywords": {},
+    "outcome": "passed",
+    "longrepr": None,
+    "when": "call",
+    "sections": [],
+    "duration": 0.1,
+    "user_properties": [],
+}
+#: Frames that no worker sends, and what the test is then that has sent them.
+ABUSES = {
+    "deep": ({"k": "report", "data": {"x": [[[]]] * 3}}, "failed"),
+    "kind": ({"k": "report", "data": {"$report_type": "x"}}, "failed"),
+    "collect": ({"k": "report", "data": dict(REPORT, **{"$report_type": "CollectReport", "result": []})}, "failed"),
+    "outcome": ({"k": "report", "data": dict(REPORT, outcome=5)}, "failed"),
+    "when": ({"k": "report", "data": dict(REPORT, when=None)}, "failed"),
+    "nodeid": ({"k": "report", "data": dict(REPORT, nodeid=["x"])}, "failed"),
+    "location": ({"k": "report", "data": dict(REPORT, location=[1])}, "failed"),
+    "sections": ({"k": "report", "data": dict(REPORT, sections=[["a"]])}, "failed"),
+    "duration": ({"k": "report", "data": dict(REPORT, duration="x")}, "failed"),
+    "properties": ({"k": "report", "data": dict(REPORT, user_properties=[[1]])}, "failed"),
+    "short": ({"k": "passed", "own": {"outcome": "failed"}}, "failed"),
+    "keywords": ({"k": "passed", "own": {"when": "call"}, "keywords": [[]]}, "failed"),
+    "nested": ({"k": "several", "of": [{"k": "several", "of": []}]}, "failed"),
+    "next": ({"k": "next"}, "failed"),
+    "note": ({"k": "note", "text": "x" * (2 << 20)}, "failed"),
+    "line": ({"k": "interrupted", "file": "x", "line": 10**30}, "error"),
+    "code": ({"k": "interrupted", "reason": "x", "returncode": 0}, "error"),
+}
+
+
+@pytest.mark.parametrize("name", ABUSES)
+def test_a_frame_that_no_worker_sends_costs_its_test_only(tmp_path, name):
+    frame, outcome = ABUSES[name]
+    text = (
+        "import json, os, socket, struct\n"
+        "def test_before(): pass\n"
+        "def test_bad():\n"
+        f"    body = json.dumps({frame!r}).encode()\n"
+        "    for number in range(3, 200):\n"
+        "        try: sock = socket.socket(fileno=os.dup(number))\n"
+        "        except OSError: continue\n"
+        "        if sock.family == socket.AF_UNIX: break\n"
+        "    sock.sendall(struct.pack('<I', len(body)) + body)\n"
+        "    os._exit(0)\n"
+        "def test_after(): pass\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, "-p", "no:randomly", isolate="session").finish()
+    assert "INTERNALERROR" not in run.output, run.output
+    # A test may end the session, as by pytest.exit; then those after it have no result, and testbox says so.
+    rest = {} if frame["k"] == "interrupted" else {"test_after": "passed"}
+    assert run.outcomes() == {"test_before": "passed", "test_bad": outcome, **rest}, run.output
+    assert run.exit == {"line": 2, "code": 0}.get(name, 1)
+
+
 def test_a_forked_child_has_no_say_in_a_worker(tmp_path):
     text = (
         "import os\n"
