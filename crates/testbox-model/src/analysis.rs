@@ -55,7 +55,7 @@ pub struct LeakPlace {
 /// their worker's first touch of the controller's memory. Nothing is told of workers for so many tests each, which bound
 /// every leak.
 pub fn suspected_leak(seen: &PytestEvidence, limit: Option<Bytes>) -> Option<Leak> {
-    if !matches!(seen.isolate.as_str(), "session" | "file" | "none") {
+    if !matches!(seen.isolate.as_str(), "session" | "file" | "none" | "other") {
         return None;
     }
     let counted = counted(&seen.tests);

@@ -233,7 +233,8 @@ pub struct PytestEvidence {
     pub said_goodbye: bool,
     /// The last stack dump, taken when a limit was near.
     pub stack: Option<StackDump>,
-    /// How the tests were divided: `session`, `file`, `3`, `test`, or `none` if pytest ran them itself.
+    /// How the tests were divided: `session`, `file`, `3`, `test`, `none` if pytest ran them itself, or `other` if another
+    /// plugin did.
     pub isolate: String,
     /// Every test that began, in the order of their begin; reports tell them beside the evidence, and so below.
     #[serde(skip)]

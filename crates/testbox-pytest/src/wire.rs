@@ -49,7 +49,7 @@ pub enum Frame {
     },
     /// How the tests will be run.
     Workers {
-        /// `session`, `file`, `3`, `test`, or `none`: by pytest itself.
+        /// `session`, `file`, `3`, `test`, `none`: by pytest itself, or `other`: by another plugin.
         mode: String,
         /// Workers at once.
         jobs: u32,

@@ -211,6 +211,10 @@ fn isolate_none_is_plain_pytest() {
     project.pytest(&["--isolate", "none"], &[]).expect_code(0);
     assert_eq!(project.report()["evidence"]["pytest"]["isolate"], "none");
     project.pytest(&[], &[]).expect_code(1);
+    project
+        .write("test_x.py", "import pytest\ndef test_x(): pytest.exit('enough', returncode=0)\ndef test_y(): pass\n");
+    let run = project.pytest(&["--isolate", "none"], &[]).expect_code(1);
+    run.expect_stderr("0 of 2 collected tests had a result");
 }
 
 fn a_limit_above_the_boxs_is_refused() {

@@ -37,9 +37,9 @@ fn hidden(seen: &PytestEvidence) -> Option<(String, &'static str)> {
         return Some((killed, HIDES));
     }
     let (had, collected) = (seen.outcomes.total(), seen.collected?);
-    // Where pytest or another plugin runs the tests itself, their number is theirs to say.
-    let divided = !matches!(seen.isolate.as_str(), "" | "none");
-    (divided && had != collected).then(|| (format!("{had} of {collected} collected tests had a result"), HIDES))
+    // Where another plugin runs the tests, or nobody, their number is not known.
+    let known = !matches!(seen.isolate.as_str(), "" | "other");
+    (known && had != collected).then(|| (format!("{had} of {collected} collected tests had a result"), HIDES))
 }
 
 /// How many tests were killed and which; `None`: none was.

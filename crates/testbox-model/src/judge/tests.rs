@@ -277,7 +277,7 @@ fn every_collected_test_must_have_a_result() {
     assert_eq!((verdict.kind, verdict.exit_code.number()), (VerdictKind::Lost, 1));
     assert_eq!(verdict.summary, "the command exited with 0, but 1 of 3 collected tests had a result");
     assert_eq!(judge(&of_pytest(0, finished(0, &rows, 1))).kind, VerdictKind::Passed);
-    for by_others in ["", "none"] {
+    for by_others in ["", "other"] {
         let pytest = PytestEvidence { isolate: by_others.to_owned(), ..finished(0, &rows, 3) };
         assert_eq!(judge(&of_pytest(0, pytest)).kind, VerdictKind::Passed, "`{by_others}`: --collect-only, xdist");
     }

@@ -16,9 +16,10 @@ def decide(session, channel, settings, profile):
     if config.option.collectonly or (session.testsfailed and not config.option.continue_on_collection_errors):
         # No test will run: pytest's own loop ends the session, as always.
         return False
-    reason = _too_old() or _why_not(session)
+    others = _others_run_them(session)
+    reason = _too_old() or others or _why_not(session)
     if reason or settings.isolate == "none":
-        _stay(session, channel, settings, reason)
+        _stay(session, channel, settings, reason, "other" if others else "none")
         return False
     if session.items:
         _warn(session, channel, settings, profile)
@@ -26,11 +27,11 @@ def decide(session, channel, settings, profile):
     return bool(session.items)
 
 
-def _stay(session, channel, settings, reason):
+def _stay(session, channel, settings, reason, mode):
     """All in one process: testbox only hears of it."""
     if reason and settings.isolate != "none":
         channel.send("note", text="tests run in one process: " + reason)
-    channel.send("workers", mode="none", jobs=1)
+    channel.send("workers", mode=mode, jobs=1)
     with own_modules():
         from .oneprocess import OneProcess
         from .timeouts import Timeouts
@@ -38,10 +39,9 @@ def _stay(session, channel, settings, reason):
     session.config.pluginmanager.register(witness, "testbox-one-process")
 
 
-def _why_not(session):
+def _others_run_them(session):
+    """Somebody else does, and may run each as often as it likes."""
     config = session.config
-    if config.getoption("usepdb", False) or config.getoption("trace", False):
-        return "a debugger (--pdb, --trace) needs the terminal"
     if config.getoption("numprocesses", None) or config.pluginmanager.hasplugin("dsession"):
         return "pytest-xdist (-n) runs them in processes of its own"
     if config.getoption("forked", False):
@@ -49,6 +49,14 @@ def _why_not(session):
     loop = compat.other_test_loop(config)
     if loop is not None:
         return f"the plugin {loop} runs them in a loop of its own"
+    return None
+
+
+def _why_not(session):
+    """pytest's own loop runs them, for this reason."""
+    config = session.config
+    if config.getoption("usepdb", False) or config.getoption("trace", False):
+        return "a debugger (--pdb, --trace) needs the terminal"
     benchmarks = any("benchmark" in getattr(item, "fixturenames", ()) for item in session.items)
     if benchmarks and config.pluginmanager.hasplugin("benchmark") and not config.getoption("benchmark_disable"):
         return "pytest-benchmark keeps its measurements in this process (--benchmark-disable)"

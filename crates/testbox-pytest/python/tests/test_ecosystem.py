@@ -129,7 +129,7 @@ def test_xdist_and_benchmarks_stay_in_their_own_processes(tmp_path):
     files = {"test_a.py": "def test_a(): pass\n"}
     run = Run(tmp_path / "x", files, *COMMON, "-n", "2", isolate="session").finish()
     assert "pytest-xdist" in run.of("note")[0]["text"]
-    assert (run.exit, run.of("want"), run.of("workers")[0]["mode"]) == (0, [], "none")
+    assert (run.exit, run.of("want"), run.of("workers")[0]["mode"]) == (0, [], "other")
     files = {"test_a.py": "def test_a(benchmark): benchmark(int)\n"}
     run = Run(tmp_path / "b", files, *COMMON, isolate="session").finish()
     assert "pytest-benchmark" in run.of("note")[0]["text"]
