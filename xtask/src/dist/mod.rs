@@ -21,7 +21,7 @@ pub(crate) const SUMS: &str = "SHA256SUMS";
 /// Options of `dist`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Options {
-    /// Also make a Debian package, maintained by DEBFULLNAME <DEBEMAIL> where these variables are set
+    /// Also make a Debian package; its maintainer is who DEBFULLNAME and DEBEMAIL name, where they are set
     #[arg(long)]
     pub(crate) deb: bool,
     /// Also make a wheel for pip and uv

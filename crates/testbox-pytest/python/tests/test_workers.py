@@ -473,25 +473,27 @@ def test_workers_of_a_session_take_file_after_file_and_keep_their_fixtures(tmp_p
     files = {
         "conftest.py": (
             "import os, pytest\n"
+            "def tell(*words):\n"
+            "    with open('told', 'a') as file: file.write(' '.join(map(str, words)) + '\\n')\n"
             "@pytest.fixture(scope='session', autouse=True)\n"
             "def base():\n"
-            "    print('base', os.getpid(), flush=True)\n"
+            "    tell('base', os.getpid())\n"
             "    yield\n"
-            "    print('gone', os.getpid(), flush=True)\n"
+            "    tell('gone', os.getpid())\n"
             "@pytest.fixture(scope='module', autouse=True)\n"
             "def module(request):\n"
-            "    print('module', request.module.__name__, flush=True)\n"
+            "    tell('module', request.module.__name__)\n"
             "    yield\n"
-            "    print('over', request.module.__name__, flush=True)\n"
+            "    tell('over', request.module.__name__)\n"
         )
     }
     files.update({f"test_{number}.py": "def test_a(): pass\ndef test_b(): pass\n" for number in range(7)})
     meets = "import pathlib\ndef test_a():\n    open('{}', 'w')\n    while not pathlib.Path('{}').exists(): pass\n"
     files["test_0.py"], files["test_1.py"] = meets.format("zero", "one"), meets.format("one", "zero")
-    run = Run(tmp_path, files, "-s", "-q", "-p", "no:randomly", isolate="session", jobs=2).finish()
+    run = Run(tmp_path, files, "-p", "no:randomly", isolate="session", jobs=2).finish()
     assert run.exit == 0, run.output
     assert len(run.of("done")) == 12 and all(frame["clean"] for frame in run.of("ended"))
-    told = re.findall(r"(base|gone|module|over) (\w+)", run.output)
+    told = [line.split() for line in (tmp_path / "told").read_text().splitlines()]
     pids = [pid for word, pid in told if word == "base"]
     assert len(pids) == 2 == len(set(pids)) == len(run.of("want"))
     assert sorted(pid for word, pid in told if word == "gone") == sorted(pids)
