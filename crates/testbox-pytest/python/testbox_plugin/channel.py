@@ -14,6 +14,8 @@ import time
 MAX_FRAME = 1 << 20
 #: A worker's report may be longer: it carries captured output.
 MAX_REPORT_FRAME = 32 << 20
+#: All that one test may have told of it.
+MAX_TEST_BYTES = 256 << 20
 #: A node id that testbox is told is cut to this many characters.
 MAX_ID = 4096
 #: Descriptors that one order brings, at most.
@@ -54,6 +56,8 @@ class Stream:
         #: Where the first frame begins that nobody took.
         self._taken = 0
         self._descriptors = collections.deque()
+        #: Bytes that have come so far.
+        self.received = 0
 
     def fileno(self):
         return self._socket.fileno()
@@ -149,6 +153,7 @@ class Stream:
         del self._buffer[: self._taken]
         self._taken = 0
         self._buffer += data
+        self.received += len(data)
         return True
 
 

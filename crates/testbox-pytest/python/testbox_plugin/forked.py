@@ -10,7 +10,7 @@ import time
 import warnings
 
 from . import compat, worker
-from .channel import MAX_REPORT_FRAME, Stream
+from .channel import MAX_REPORT_FRAME, MAX_TEST_BYTES, Lost, Stream
 
 #: A worker is forked so long before it can begin: a fork and what the fresh process does first take about that.
 AHEAD_SECONDS = 0.03
@@ -75,6 +75,8 @@ class Forked:
         self.pid = None
         self.pidfd = None
         self.link = None
+        #: What it had told when its last test began, in bytes.
+        self._told_before = 0
         #: Readable when the worker wants to be heard.
         self.bell = None
         self.status = None
@@ -122,8 +124,16 @@ class Forked:
         self._following.append((batch, script))
         self.rest.extend(batch.tests)
 
+    def hear(self):
+        """Its next frame, or None. Raises Lost, also when it has told more of one test than is kept."""
+        message = self.link.receive(wait=False)
+        if self.link.received - self._told_before > MAX_TEST_BYTES:
+            raise Lost("more than %d MiB about one test" % (MAX_TEST_BYTES >> 20))
+        return message
+
     def begin(self):
         """The next test begins."""
+        self._told_before = self.link.received
         self.running = Running(self.rest.popleft())
         self.last = self.running.test
         self._began = self._began or self.running.since

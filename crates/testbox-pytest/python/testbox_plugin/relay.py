@@ -34,6 +34,8 @@ class Relay:
         self.failures = 0
         self.done = set()
         self._verdicts = {}
+        #: Of all tests, once somebody asks.
+        self._nodeids = None
 
     def too_many_failures(self):
         """Whether --maxfail is reached, counting what pytest has not yet been told."""
@@ -80,6 +82,7 @@ class Relay:
                 self._channel.hold("when", w=worker.number, when=running.when)
 
     def _on_logstart(self, worker, message):
+        self._check_name(worker, message["nodeid"])
         self._tell_start(worker, message["nodeid"], shipping.unpack(message["location"]))
 
     def _tell_start(self, worker, nodeid, location):
@@ -97,6 +100,7 @@ class Relay:
 
     def _take_report(self, worker, report):
         running = worker.running
+        self._check_name(worker, report.nodeid)
         running.reports.append(report)
         if running.test in self._verdicts and report.when == "call":
             report.sections.append(("testbox", self._both_verdicts(running.test, report.outcome)))
@@ -104,6 +108,13 @@ class Relay:
         if report.outcome == "failed":
             self.failures += 1
             worker.script.release()
+
+    def _check_name(self, worker, nodeid):
+        """A test may be called what a project likes, but not as another one."""
+        if nodeid != self._session.items[worker.running.test].nodeid:
+            self._nodeids = self._nodeids or frozenset(item.nodeid for item in self._session.items)
+            if nodeid in self._nodeids:
+                raise ValueError(f"a result of {nodeid!r}, which is another test")
 
     def _on_warning(self, worker, message):
         arguments = compat.warning_from_message(message["data"])
@@ -114,6 +125,7 @@ class Relay:
         nodeid, location = worker.running.log
         if "nodeid" in message:
             nodeid, location = message["nodeid"], shipping.unpack(message["location"])
+            self._check_name(worker, nodeid)
         self._tell(worker, "pytest_runtest_logfinish", nodeid=nodeid, location=location)
 
     def _on_finish(self, worker, message):

@@ -16,6 +16,14 @@ _PLAIN = frozenset([type(None), bool, int, float, str])
 _OF_TEST = frozenset(["nodeid", "_id", "location", "keywords"])
 _OF_PHASE = ("when", "duration", "start", "stop")
 _PASSED = {"outcome": "passed", "longrepr": None, "sections": [], "user_properties": []}
+#: What stands for a part of a report or a warning that is too long to be sent.
+_IN_PLACE = {
+    "longrepr": "the report's text was too long to be sent",
+    "text": "the warning's text was too long to be sent",
+    "keywords": {},
+    "sections": [],
+    "user_properties": [],
+}
 
 
 class Unsendable(Exception):
@@ -133,11 +141,18 @@ class Packer:
 
 
 def shortened(message):
-    """The same without what makes a report too long: its text, never its outcome."""
-    data = dict(message["data"], sections=[], longrepr="the report's text was too long to be sent")
-    if len(json.dumps(data)) > MAX_SECTION:
-        data["user_properties"] = []
-    return dict(message, data=data)
+    """A report or a warning without the parts that make it too long; an outcome always stays."""
+    short = {name: value for name, value in message.items() if name == "data" or _is_short(value)}
+    data = message["data"]
+    short["data"] = {name: value for name, value in data.items() if _is_short(value)}
+    for name, stand_in in _IN_PLACE.items():
+        if name in data:
+            short["data"].setdefault(name, stand_in)
+    return short
+
+
+def _is_short(value):
+    return len(json.dumps(value)) <= MAX_SECTION
 
 
 def _property(value):

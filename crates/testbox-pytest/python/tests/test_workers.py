@@ -576,6 +576,8 @@ ABUSES = {
     "outcome": ({"k": "report", "data": dict(REPORT, outcome=5)}, "failed"),
     "when": ({"k": "report", "data": dict(REPORT, when=None)}, "failed"),
     "nodeid": ({"k": "report", "data": dict(REPORT, nodeid=["x"])}, "failed"),
+    "another": ({"k": "report", "data": dict(REPORT, nodeid="test_x.py::test_after")}, "failed"),
+    "begin": ({"k": "logstart", "nodeid": "test_x.py::test_before", "location": []}, "failed"),
     "location": ({"k": "report", "data": dict(REPORT, location=[1])}, "failed"),
     "sections": ({"k": "report", "data": dict(REPORT, sections=[["a"]])}, "failed"),
     "duration": ({"k": "report", "data": dict(REPORT, duration="x")}, "failed"),
@@ -612,6 +614,45 @@ def test_a_frame_that_no_worker_sends_costs_its_test_only(tmp_path, name):
     rest = {} if frame["k"] == "interrupted" else {"test_after": "passed"}
     assert run.outcomes() == {"test_before": "passed", "test_bad": outcome, **rest}, run.output
     assert run.exit == {"line": 2, "code": 0}.get(name, 1)
+
+
+def test_what_is_too_long_is_left_out_of_a_report(tmp_path):
+    files = {
+        "conftest.py": (
+            "import pytest\n"
+            "@pytest.hookimpl(hookwrapper=True)\n"
+            "def pytest_runtest_makereport(item, call):\n"
+            "    outcome = yield\n"
+            "    outcome.get_result().extra = 'x' * (33 << 20)\n"
+        ),
+        "test_x.py": (
+            "import warnings\n"
+            "def test_a(): pass\n"
+            "def test_b(): warnings.warn('y' * (33 << 20))\n"
+            "def test_c(): assert False, 'seen'\n"
+        ),
+    }
+    run = Run(tmp_path, files, "-p", "no:randomly", isolate="session").finish()
+    assert run.outcomes() == {"test_a": "passed", "test_b": "passed", "test_c": "failed"}, run.output[-4000:]
+    assert "the warning's text was too long to be sent" in run.output
+    assert "AssertionError: seen" in run.output
+
+
+def test_a_test_that_tells_without_end_is_ended(tmp_path):
+    text = (
+        "import json, os, socket, struct\n"
+        "def test_a():\n"
+        "    body = json.dumps({'k': 'several', 'of': [], 'padding': 'x' * (24 << 20)}).encode()\n"
+        "    for number in range(3, 200):\n"
+        "        try: sock = socket.socket(fileno=os.dup(number))\n"
+        "        except OSError: continue\n"
+        "        if sock.family == socket.AF_UNIX: break\n"
+        "    while True: sock.sendall(struct.pack('<I', len(body)) + body)\n"
+        "def test_b(): pass\n"
+    )
+    run = Run(tmp_path, {"test_x.py": text}, "-p", "no:randomly", isolate="session").finish()
+    assert run.outcomes() == {"test_a": "failed", "test_b": "passed"}, run.output[-4000:]
+    assert "more than 256 MiB about one test" in run.output
 
 
 def test_a_forked_child_has_no_say_in_a_worker(tmp_path):
