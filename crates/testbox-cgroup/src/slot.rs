@@ -197,18 +197,32 @@ impl Slot {
         self.group.not_empty()
     }
 
-    /// Alarms near its memory limit; silent until [`Slot::arm`]. None on v2.
+    /// Alarms near its memory limit; silent until [`Slot::arm`].
     pub fn alarms(&self) -> &[MemoryAlarm] {
         &self.alarms
     }
 
-    /// Arms its alarms, once for all uses with the same limit. Each takes the kernel 4 to 10 ms.
+    /// Arms its alarms, where they are not. On v1 each takes the kernel 4 to 10 ms.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn arm(&mut self) -> Result<(), CgroupError> {
-        if !std::mem::replace(&mut self.armed, true) {
-            self.alarms.iter().try_for_each(|alarm| alarm.arm(&self.group))?;
+        if !self.armed {
+            self.armed = true;
+            for alarm in &self.alarms {
+                self.armed &= alarm.arm(&self.group)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An alarm sounded, and was heeded: nobody is slowed down any more, until it is armed again.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn relieve(&mut self) -> Result<(), CgroupError> {
+        for alarm in &self.alarms {
+            self.armed &= !alarm.relieve(&self.group)?;
         }
         Ok(())
     }
@@ -245,6 +259,7 @@ impl Slot {
     /// # Errors
     /// The kernel refuses one; `limits` are as they were then, and the slot must not be used.
     pub(crate) fn limit(&mut self, limits: SlotLimits) -> Result<(), CgroupError> {
+        self.relieve()?;
         let before = std::mem::replace(&mut self.limits, limits);
         if let Some(memory) = self.group.parts.memory.as_ref().filter(|memory| !memory.unified) {
             // Memory alone may never be above memory and swap together, and the way may go up or down.
@@ -277,8 +292,12 @@ impl Slot {
     }
 
     fn new_alarms(&self) -> Result<Vec<MemoryAlarm>, CgroupError> {
-        let notifies = self.group.parts.memory.as_ref().is_some_and(|memory| !memory.unified);
-        if notifies { MemoryAlarm::near(self.limits.memory_bytes) } else { Ok(Vec::new()) }
+        let limit = self.limits.memory_bytes;
+        match self.group.parts.memory.as_ref().map(|memory| memory.unified) {
+            Some(true) => Ok(MemoryAlarm::high(&self.group, limit)?.into_iter().collect()),
+            Some(false) => MemoryAlarm::near(limit),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn totals(&self) -> Counted {

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::read;
@@ -13,6 +13,8 @@ use crate::meter::{Counters, Meter, MeterError, Usage};
 use crate::watchdog::{Watchdog, WatchdogLimits};
 
 const INTERVAL: Duration = Duration::from_millis(100);
+/// An interpreter that is slowed down has so long to dump its stacks.
+const SLOWED: Duration = Duration::from_millis(90);
 
 /// The numbers of a [`BoxGroup`], with a [`Watchdog`] for what it lacks.
 #[derive(Debug)]
@@ -20,10 +22,23 @@ pub struct GroupMeter<'a> {
     group: &'a BoxGroup,
     oom: Option<OwnedFd>,
     alarms: &'a [MemoryAlarm],
+    slowed: Slowed,
     watchdog: Option<Watchdog>,
     slots: Option<Slots>,
+    memory_limit: u64,
     pids_limit: u64,
     refused_forks: u64,
+}
+
+/// Whether an alarm slows the box down: see [`MemoryAlarm`].
+#[derive(Debug, Clone, Copy)]
+enum Slowed {
+    /// No alarm has sounded.
+    Not,
+    /// An alarm sounded, and the stacks are being dumped.
+    Since(Instant),
+    /// It does so no more, and will not before the memory in use has become less.
+    Relieved,
 }
 
 impl<'a> GroupMeter<'a> {
@@ -44,16 +59,35 @@ impl<'a> GroupMeter<'a> {
             group,
             oom: group.oom_event_fd()?,
             alarms: &[],
+            slowed: Slowed::Not,
             watchdog,
             slots: Slots::below(group, limits.memory_bytes.value.0, limits.swap_bytes.value.0, limits.pids.value),
+            memory_limit: limits.memory_bytes.value.0,
             pids_limit: limits.pids.value,
             refused_forks: 0,
         })
     }
 
-    /// Listens to these alarms as well: see [`MemoryAlarm::near`].
+    /// Listens to these alarms as well.
     pub fn with_alarms(self, alarms: &'a [MemoryAlarm]) -> Self {
         Self { alarms, ..self }
+    }
+
+    /// A box is slowed down just long enough for a look; the next alarm can sound when the memory in use has become less.
+    fn relieve(&mut self, memory_bytes: u64) {
+        match self.slowed {
+            Slowed::Since(since) if since.elapsed() >= SLOWED => {
+                let relieved = self.alarms.iter().map(|alarm| alarm.relieve(self.group));
+                // Where the kernel refuses, the box is slow near its limit, and no worse.
+                let slows = relieved.fold(false, |any, each| any | each.unwrap_or(true));
+                self.slowed = if slows { Slowed::Relieved } else { Slowed::Not };
+            }
+            Slowed::Relieved if memory_bytes < self.memory_limit / 10 * 8 => {
+                self.alarms.iter().for_each(|alarm| drop(alarm.arm(self.group)));
+                self.slowed = Slowed::Not;
+            }
+            Slowed::Not | Slowed::Since(_) | Slowed::Relieved => {}
+        }
     }
 
     /// Counting refused forks takes opening a file, so it is done only where forks can be refused.
@@ -81,6 +115,7 @@ impl Meter for GroupMeter<'_> {
         let counted = self.group.usage();
         let seen = self.watchdog.as_mut().map_or(Ok(Usage::default()), Watchdog::usage)?;
         let pids = counted.pids.unwrap_or(seen.pids);
+        counted.memory_bytes.into_iter().for_each(|bytes| self.relieve(bytes));
         Ok(Usage {
             memory_bytes: counted.memory_bytes.unwrap_or(seen.memory_bytes),
             pids,
@@ -120,13 +155,14 @@ impl Meter for GroupMeter<'_> {
         }
     }
 
-    fn alarm_fds(&self) -> Vec<BorrowedFd<'_>> {
-        self.alarms.iter().map(AsFd::as_fd).collect()
+    fn alarm_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        self.alarms.iter().map(MemoryAlarm::fd).collect()
     }
 
     fn take_alarms(&mut self) {
-        for fd in self.alarms {
-            let _nothing_there_or_taken = read(fd, &mut [0; 4096]);
+        self.alarms.iter().for_each(MemoryAlarm::take);
+        if let Slowed::Not = self.slowed {
+            self.slowed = Slowed::Since(Instant::now());
         }
     }
 

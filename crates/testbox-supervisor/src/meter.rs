@@ -72,8 +72,8 @@ pub trait Meter {
     /// Takes the event off the descriptor of [`Meter::oom_fd`], so that it is ready again only after the next one.
     fn take_oom(&mut self) {}
 
-    /// Descriptors that become readable when the memory in use crosses a mark below the limit.
-    fn alarm_fds(&self) -> Vec<BorrowedFd<'_>> {
+    /// Descriptors that become ready in one of these ways when the memory in use crosses a mark below the limit.
+    fn alarm_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
         Vec::new()
     }
 

@@ -38,7 +38,7 @@ const GUESTS: [&[Place]; 3] = [&[ROOT], &[TESTER], &[PLAIN, CONTAINER]];
 const ROOT: Place = Place {
     name: "root",
     user: User::Root,
-    must: "root,box,enforced,user,degraded,systemd,python3,pytest,runc,bwrap,groups,twins,place",
+    must: "root,box,enforced,user,degraded,systemd,python3,pytest,runc,bwrap,groups,cgroup2-memory,twins,place",
     degraded: None,
     files: &[
         "scope",

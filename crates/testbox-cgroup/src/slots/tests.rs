@@ -190,7 +190,7 @@ fn v2_divides_the_box_into_a_leaf_for_itself_and_slots() {
     for (file, value) in [("memory.max", "67108864"), ("memory.swap.max", "0"), ("pids.max", "10")] {
         assert_eq!(fake.get(&format!("{folder}/w0/{file}")), value);
     }
-    assert_eq!((slots.slot(slot).join_fds().unwrap().len(), slots.slot(slot).alarms().len()), (1, 0));
+    assert_eq!((slots.slot(slot).join_fds().unwrap().len(), slots.slot(slot).alarms().len()), (1, 1));
     let gauges: Vec<&str> = slots.slot(slot).gauges().into_iter().map(|(name, _)| name).collect();
     assert_eq!(gauges, ["peak", "stat", "usage", "cpu", "pids"]);
     // Everything that ends a box knows what is below it.
@@ -202,6 +202,30 @@ fn v2_divides_the_box_into_a_leaf_for_itself_and_slots() {
     fake.put(&format!("{folder}/main/cgroup.procs"), "");
     found.remove(Instant::now()).unwrap();
     assert_eq!(fake.groups(), [""; 0]);
+}
+
+#[test]
+fn v2_alarms_slow_down_only_while_somebody_looks() {
+    let fake = FakeHost::v2();
+    let group = BoxGroup::create(&fake.detect(), &id(), &demand()).unwrap();
+    let mut slots = slots(&group);
+    let slot = slots.take(want(100 * MIB, 10), None).unwrap();
+    let file = |name: &str| format!("sys/fs/cgroup/{NAME}/w0/{name}");
+    let mark = (90 * MIB).to_string();
+    let uses = |bytes: u64| fake.put(&file("memory.current"), &format!("{bytes}\n"));
+    uses(91 * MIB);
+    slots.slot_mut(slot).arm().unwrap();
+    assert_eq!(fake.get(&file("memory.high")).trim(), "max", "more is in use already");
+    uses(89 * MIB);
+    slots.slot_mut(slot).arm().unwrap();
+    assert_eq!(fake.get(&file("memory.high")), mark);
+    slots.slot_mut(slot).relieve().unwrap();
+    assert_eq!(fake.get(&file("memory.high")), "max");
+    slots.slot_mut(slot).arm().unwrap();
+    assert_eq!(fake.get(&file("memory.high")), mark);
+    slots.give_back(slot);
+    slots.take(want(200 * MIB, 10), None).unwrap();
+    assert_eq!(fake.get(&file("memory.high")), "max", "the mark of a lower limit");
 }
 
 #[test]

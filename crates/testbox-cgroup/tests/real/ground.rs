@@ -27,6 +27,12 @@ pub(crate) fn lack_of_v1_memory() -> Option<String> {
     if is_v2 { Some("the memory controller is on cgroup v2".to_owned()) } else { lack_of_groups() }
 }
 
+/// Why no box can be made on v2.
+pub(crate) fn lack_of_v2_memory() -> Option<String> {
+    let is_v1 = host().hierarchy_of("memory").is_none_or(|memory| !memory.unified);
+    if is_v1 { Some("the memory controller is not on cgroup v2".to_owned()) } else { lack_of_groups() }
+}
+
 /// Why no group can be made in the unified hierarchy, found out by making one.
 pub(crate) fn lack_of_unified() -> Option<String> {
     let owner = Owner::new();
@@ -166,8 +172,12 @@ pub(crate) fn command(program: &str) -> Command {
 }
 
 pub(crate) fn is_readable(fd: BorrowedFd<'_>, within: Duration) -> bool {
+    is_ready((fd, PollFlags::IN), within)
+}
+
+pub(crate) fn is_ready((fd, flags): (BorrowedFd<'_>, PollFlags), within: Duration) -> bool {
     let timeout = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: i64::from(within.subsec_nanos()) };
-    poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&timeout)).unwrap() == 1
+    poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&timeout)).unwrap() == 1
 }
 
 /// A short wait between two looks at something that has no descriptor.

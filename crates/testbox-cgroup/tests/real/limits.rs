@@ -6,10 +6,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use testbox_cgroup::{BoxGroup, CgroupError, Demand, IoDemand};
+use testbox_cgroup::{BoxGroup, CgroupError, Demand, IoDemand, MemoryAlarm};
 use testbox_model::{Wall, WallState};
 
-use crate::ground::{TestBox, any_disk, by, command, demand, host, is_readable, pause};
+use crate::ground::{TestBox, any_disk, by, command, demand, host, is_readable, is_ready, pause};
 
 const ROOT: &str = "/";
 /// Longer than anything that is waited for takes on a busy machine.
@@ -83,13 +83,27 @@ pub(crate) fn a_threshold_tells_before_the_limit() {
     let not_reached = armed(&test_box, 500 << 20);
     let status = test_box.python(GREEDY).wait().unwrap();
     assert_eq!(status.code(), Some(0));
-    assert!(is_readable(reached.as_fd(), PATIENCE));
-    assert!(!is_readable(not_reached.as_fd(), Duration::ZERO));
+    assert!(is_ready(reached.fd(), PATIENCE));
+    assert!(!is_ready(not_reached.fd(), Duration::ZERO));
+}
+
+pub(crate) fn memory_high_tells_before_the_limit() {
+    let test_box = TestBox::new(&Demand { memory_bytes: 512 << 20, ..demand() });
+    let alarm = MemoryAlarm::high(&test_box.group, 125 << 20).unwrap().unwrap();
+    assert!(alarm.arm(&test_box.group).unwrap());
+    assert!(!is_ready(alarm.fd(), Duration::ZERO), "nothing happened yet");
+    let mut child = test_box.python(GREEDY);
+    assert!(is_ready(alarm.fd(), PATIENCE));
+    assert!(test_box.group.usage().memory_bytes.unwrap() < 125 << 20, "it is slowed down");
+    assert!(alarm.relieve(&test_box.group).unwrap());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    alarm.take();
+    assert!(!is_ready(alarm.fd(), Duration::ZERO));
 }
 
 /// The first alarm near this limit, at 80 %.
-fn armed(test_box: &TestBox, limit: u64) -> testbox_cgroup::MemoryAlarm {
-    let alarm = testbox_cgroup::MemoryAlarm::near(limit).unwrap().swap_remove(0);
+fn armed(test_box: &TestBox, limit: u64) -> MemoryAlarm {
+    let alarm = MemoryAlarm::near(limit).unwrap().swap_remove(0);
     alarm.arm(&test_box.group).unwrap();
     alarm
 }

@@ -16,6 +16,7 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let groups = Requirement::probe("groups", ground::lack_of_groups);
     let v1 = Requirement::probe("cgroup1-memory", ground::lack_of_v1_memory);
+    let v2 = Requirement::probe("cgroup2-memory", ground::lack_of_v2_memory);
     let unified = Requirement::probe("cgroup2", ground::lack_of_unified);
     let disk = Requirement::probe("disk", ground::lack_of_disk);
     let anywhere: [(&str, fn()); 16] = [
@@ -44,6 +45,7 @@ fn main() -> std::process::ExitCode {
     ];
     let mut trials: Vec<Trial> = anywhere.into_iter().map(|(name, test)| groups.trial(name, test)).collect();
     trials.push(v1.trial("a_threshold_tells_before_the_limit", limits::a_threshold_tells_before_the_limit));
+    trials.push(v2.trial("memory_high_tells_before_the_limit", limits::memory_high_tells_before_the_limit));
     trials.push(
         unified.trial("the_unified_hierarchy_kills_fork_chains", ending::the_unified_hierarchy_kills_fork_chains),
     );

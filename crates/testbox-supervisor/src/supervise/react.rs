@@ -30,7 +30,7 @@ impl Supervisor<'_, '_> {
             Ready::Witness => self.with_witness(now, Witness::hear),
             Ready::Orders => self.witness.flush(),
             Ready::Stack => self.witness.read_stacks(),
-            Ready::WorkerStack(w) => self.witness.read_worker_stacks(w),
+            Ready::WorkerStack(w) => self.with_witness(now, |witness, scene| witness.read_worker_stacks(scene, w)),
             Ready::WorkerAlarm(w) => self.with_witness(now, |witness, scene| witness.on_worker_alarm(scene, w)),
             Ready::Source(stream) => {
                 let progress = self.output.pull(stream, now);

@@ -60,8 +60,10 @@ impl Supervisor<'_, '_> {
         interests.extend(self.witness.stack_fd().map(|fd| (Ready::Stack, fd, PollFlags::IN)));
         interests.extend(self.witness.worker_stack_fds().map(|(w, fd)| (Ready::WorkerStack(w), fd, PollFlags::IN)));
         if self.phase == Phase::Running {
-            interests.extend(self.witness.worker_alarm_fds().map(|(w, fd)| (Ready::WorkerAlarm(w), fd, PollFlags::IN)));
-            interests.extend(self.sampler.meter().alarm_fds().into_iter().map(|fd| (Ready::Alarm, fd, PollFlags::IN)));
+            interests
+                .extend(self.witness.worker_alarm_fds().map(|(w, (fd, flags))| (Ready::WorkerAlarm(w), fd, flags)));
+            let alarms = self.sampler.meter().alarm_fds().into_iter();
+            interests.extend(alarms.map(|(fd, flags)| (Ready::Alarm, fd, flags)));
         }
         interests.extend(self.output.readable().map(|(stream, fd)| (Ready::Source(stream), fd, PollFlags::IN)));
         interests.extend(self.output.writable().map(|(stream, fd)| (Ready::Outlet(stream), fd, PollFlags::OUT)));

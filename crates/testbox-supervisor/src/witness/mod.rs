@@ -13,6 +13,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
 use testbox_cgroup::{SlotDemand, Slots};
 use testbox_model::{ProcessUse, PytestEvidence, RunEvent, RunPlan, StopCause, Testing};
 use testbox_pytest::{Frame, Order, Session, Settings};
@@ -111,7 +112,7 @@ impl Witness {
     }
 
     /// The workers' memory alarms to wait for, and whose they are.
-    pub(crate) fn worker_alarm_fds(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
+    pub(crate) fn worker_alarm_fds(&self) -> impl Iterator<Item = (u32, (BorrowedFd<'_>, PollFlags))> {
         self.workers.alarm_fds()
     }
 
@@ -147,8 +148,8 @@ impl Witness {
     }
 
     /// Reads a piece of a worker's dump.
-    pub(crate) fn read_worker_stacks(&mut self, w: u32) {
-        self.workers.read_stacks(w);
+    pub(crate) fn read_worker_stacks(&mut self, scene: &mut Scene<'_>, w: u32) -> Vec<Effect> {
+        self.act(scene, |workers, stage| workers.read_stacks(stage, w))
     }
 
     /// The memory of a worker crossed a mark.
@@ -267,7 +268,7 @@ impl Witness {
             Frame::Joined { w } => workers.joined(&mut stage, *w)?,
             Frame::Ended { w, status, clean } => workers.ended(&mut stage, *w, *status, *clean)?,
             Frame::Start { w, timeout_ms, teardown_ms, .. } => {
-                workers.start(stage.scene.now, *w, *timeout_ms, *teardown_ms);
+                workers.start(&mut stage, *w, *timeout_ms, *teardown_ms);
             }
             Frame::When { w, when } if when == "teardown" => workers.teardown(stage.scene.now, *w),
             Frame::Done(said) => workers.done(&mut stage, said.w),

@@ -1,11 +1,12 @@
 //! One worker: its slot, its stacks, the clock of its test, and how far its end has come.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use testbox_cgroup::{CgroupError, Counted, Slot, SlotDemand, SlotId, SlotLimits, Slots};
+use testbox_cgroup::{CgroupError, Counted, MemoryAlarm, Slot, SlotDemand, SlotId, SlotLimits, Slots};
 use testbox_model::ProcessUse;
 
 use super::clock::Clock;
@@ -17,6 +18,8 @@ use crate::storm::Storm;
 const MISSING: Duration = Duration::from_secs(5);
 /// The kernel may take so long to end processes that were killed.
 const DYING: Duration = Duration::from_secs(5);
+/// A worker that an alarm slows down has so long to dump its stacks.
+const SLOWED: Duration = Duration::from_millis(90);
 /// Between two passes of a kill.
 const PASS: Duration = Duration::from_millis(2);
 
@@ -38,7 +41,9 @@ pub(super) struct Worker {
     pub(super) told_oom_kills: u64,
     /// Its processes when its memory was last seen near the limit: the largest, and how many.
     pub(super) largest: Option<(ProcessUse, usize)>,
-    alarms: Vec<OwnedFd>,
+    alarms: Vec<MemoryAlarm>,
+    /// Since when an alarm that sounded has not been heeded.
+    pub(super) alarmed: Option<Instant>,
     limits: Option<SlotLimits>,
     storm: Storm,
     next_pass: Option<Instant>,
@@ -75,7 +80,7 @@ impl Worker {
         after: Option<u32>,
         stacks: Stacks,
     ) -> std::io::Result<Self> {
-        let alarms = slot.iter().flat_map(|(_, slot)| slot.alarms()).map(|alarm| alarm.as_fd().try_clone_to_owned());
+        let alarms = slot.iter().flat_map(|(_, slot)| slot.alarms()).map(MemoryAlarm::try_clone);
         let limits = slot.map(|(_, slot)| slot.limits());
         Ok(Self {
             slot: slot.map(|(id, _)| id),
@@ -89,6 +94,7 @@ impl Worker {
             told_oom_kills: 0,
             largest: None,
             alarms: alarms.collect::<std::io::Result<_>>()?,
+            alarmed: None,
             limits,
             storm: Storm::new(limits.map_or(u64::MAX, |limits| limits.pids)),
             next_pass: None,
@@ -104,21 +110,24 @@ impl Worker {
         self.limits.map(|limits| (limits.memory_bytes, limits.pids))
     }
 
-    /// Descriptors that become readable when its memory crosses a mark.
-    pub(super) fn alarm_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.alarms.iter().filter(|_| self.is_running()).map(AsFd::as_fd)
+    /// Descriptors that become ready when its memory crosses a mark.
+    pub(super) fn alarm_fds(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        self.alarms.iter().filter(|_| self.is_running()).map(MemoryAlarm::fd)
     }
 
     /// Takes the alarms off their descriptors.
     pub(super) fn take_alarms(&self) {
-        for alarm in &self.alarms {
-            let _nothing_there_or_taken = rustix::io::read(alarm, &mut [0; 8]);
-        }
+        self.alarms.iter().for_each(MemoryAlarm::take);
+    }
+
+    /// An alarm sounded some time ago, and nobody has dumped anything.
+    pub(super) fn is_slowed_in_vain(&self, now: Instant) -> bool {
+        self.alarmed.is_some_and(|since| now >= since + SLOWED)
     }
 
     /// Its slot has other limits than when it was taken.
     pub(super) fn limited_anew(&mut self, slot: &Slot) -> std::io::Result<()> {
-        let alarms = slot.alarms().iter().map(|alarm| alarm.as_fd().try_clone_to_owned());
+        let alarms = slot.alarms().iter().map(MemoryAlarm::try_clone);
         self.alarms = alarms.collect::<std::io::Result<_>>()?;
         self.limits = Some(slot.limits());
         self.storm = Storm::new(slot.limits().pids);

@@ -5,6 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::event::PollFlags;
 use rustix::process::Signal;
 use rustix_libc_wrappers::process::SignalExt;
 use testbox_cgroup::{CgroupError, Counted, SlotDemand, SlotId, Slots};
@@ -137,6 +138,7 @@ impl Workers {
             let limited = worker.limited_anew(slots.slot(id));
             limited.map_err(|error| Trouble::Fault(format!("cannot copy an alarm of worker {w}: {error}")))?;
         }
+        worker.take_alarms();
         stage.channel.send(&Order::Go { w }, Vec::new())?;
         // The worker runs already. Without an alarm the samples see less of its last moment.
         drop(slots.slot_mut(id).arm());
@@ -157,11 +159,20 @@ impl Workers {
     }
 
     /// A test begins.
-    pub(super) fn start(&mut self, now: Instant, w: u32, timeout_ms: Option<u64>, teardown_ms: Option<u64>) {
-        if let Some(worker) = self.running(w) {
-            worker.stacks.forget();
-            worker.largest = None;
-            worker.clock.start(now, timeout_ms, teardown_ms);
+    pub(super) fn start(
+        &mut self,
+        stage: &mut Stage<'_, '_>,
+        w: u32,
+        timeout_ms: Option<u64>,
+        teardown_ms: Option<u64>,
+    ) {
+        let Some(worker) = self.running(w) else { return };
+        worker.stacks.forget();
+        worker.largest = None;
+        worker.clock.start(stage.scene.now, timeout_ms, teardown_ms);
+        if let Some((slots, id)) = stage.scene.slots.as_deref_mut().zip(worker.slot) {
+            // It was relieved in the test before.
+            drop(slots.slot_mut(id).arm());
         }
     }
 
@@ -277,6 +288,9 @@ impl Workers {
             if storm {
                 self.kill(stage, w, Kill::Storm)?;
             }
+            if self.running(w).is_some_and(|worker| worker.is_slowed_in_vain(stage.scene.now)) {
+                self.relieve(stage, w);
+            }
         }
         Ok(())
     }
@@ -285,8 +299,20 @@ impl Workers {
     pub(super) fn on_alarm(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
         if let Some(worker) = self.running(w) {
             worker.take_alarms();
+            worker.alarmed.get_or_insert(stage.scene.now);
         }
         self.ask(stage, w)
+    }
+
+    /// An alarm was heeded, or in vain: the worker is slowed down no more.
+    fn relieve(&mut self, stage: &mut Stage<'_, '_>, w: u32) {
+        let Ok(worker) = find(&mut self.table, w) else { return };
+        if worker.alarmed.take().is_some()
+            && let Some((slots, id)) = stage.scene.slots.as_deref_mut().zip(worker.slot)
+        {
+            // Where the kernel refuses, it is slow near its limit, and no worse.
+            drop(slots.slot_mut(id).relieve());
+        }
     }
 
     /// Asks all workers where they are.
@@ -322,15 +348,18 @@ impl Workers {
     }
 
     /// The alarms to wait for, and whose they are.
-    pub(super) fn alarm_fds(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
+    pub(super) fn alarm_fds(&self) -> impl Iterator<Item = (u32, (BorrowedFd<'_>, PollFlags))> {
         self.numbered().flat_map(|(w, worker)| worker.alarm_fds().map(move |fd| (w, fd)))
     }
 
     /// Reads a piece of a worker's dump.
-    pub(super) fn read_stacks(&mut self, w: u32) {
+    pub(super) fn read_stacks(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
         if let Ok(worker) = find(&mut self.table, w) {
             worker.stacks.read();
         }
+        // Who writes it does not go on meanwhile.
+        self.relieve(stage, w);
+        Ok(())
     }
 
     fn numbered(&self) -> impl Iterator<Item = (u32, &Worker)> {

@@ -43,6 +43,8 @@ pub(crate) struct Boxed {
     pub(crate) group: BoxGroup,
     /// Where no cgroup limits processes: RLIMIT_NPROC in the box's own user namespace.
     nproc_limit: Option<u64>,
+    /// Sounds near the memory limit, where the reaper's alarms do not.
+    high: Option<MemoryAlarm>,
     safeguard: Safeguard,
 }
 
@@ -111,7 +113,10 @@ impl Boxed {
         let group = BoxGroup::create(&safeguard.host, &safeguard.id, &demand::of(plan)?).or_fault()?;
         let degraded = |wall| group.walls().iter().any(|w| w.wall == wall && w.state == WallState::Degraded);
         let nproc_limit = degraded(Wall::Pids).then_some(plan.limits.pids.value);
-        Ok(Self { id: safeguard.id.to_string(), group, nproc_limit, safeguard })
+        let high = MemoryAlarm::high(&group, plan.limits.memory_bytes.value.0).or_fault()?;
+        // Without an alarm the samples see less of the last moment: no reason not to run.
+        high.iter().for_each(|alarm| drop(alarm.arm(&group)));
+        Ok(Self { id: safeguard.id.to_string(), group, nproc_limit, high, safeguard })
     }
 
     /// What a launcher has to know to build this box.
@@ -121,7 +126,7 @@ impl Boxed {
 
     /// Sound near the memory limit.
     pub(crate) fn alarms(&self) -> &[MemoryAlarm] {
-        &self.safeguard.alarms
+        self.high.as_ref().map_or(&self.safeguard.alarms, std::slice::from_ref)
     }
 
     /// After the last process: the reaper removes the groups, while testbox goes on.
