@@ -95,7 +95,8 @@ fn many_tests(context: &Context<'_>, name: &str, program: Program) -> Result<Out
         true => None,
         false => Some(excerpt(context, name, &ended)),
     };
-    Ok(Outcome::tests(counts, counts::skips_of_cargo_test(&ended.stdout), failure))
+    let skips = counts::skips_of_cargo_test(&ended.stdout).into_iter();
+    Ok(Outcome::tests(counts, skips.map(|(name, reason)| format!("{name}: {reason}")).collect(), failure))
 }
 
 fn logged(context: &Context<'_>, name: &str, program: Program) -> Result<Ended, Error> {

@@ -30,9 +30,9 @@ pub(crate) fn of_pytest(output: &str) -> Counts {
     counts
 }
 
-/// Ignored tests of cargo's test harnesses as `NAME: REASON`. The reason stands behind, `test NAME ... ignored, REASON`, or
+/// Ignored tests of cargo's test harnesses, name and reason. The reason stands behind, `test NAME ... ignored, REASON`, or
 /// in the kind of the test, `test [REASON] NAME ... ignored`.
-pub(crate) fn skips_of_cargo_test(output: &str) -> Vec<String> {
+pub(crate) fn skips_of_cargo_test(output: &str) -> Vec<(String, String)> {
     let skip = |line: &str| {
         let (name, rest) = line.trim().strip_prefix("test ")?.split_once(" ... ignored")?;
         let (kind, name) = match name.strip_prefix('[').and_then(|name| name.rsplit_once("] ")) {
@@ -40,7 +40,7 @@ pub(crate) fn skips_of_cargo_test(output: &str) -> Vec<String> {
             None => (None, name),
         };
         let reason = rest.strip_prefix(", ").or(kind).unwrap_or("no reason given");
-        Some(format!("{}: {reason}", name.trim()))
+        Some((name.trim().to_owned(), reason.to_owned()))
     };
     output.lines().filter_map(skip).collect()
 }
@@ -111,6 +111,7 @@ mod tests {
         let output = "test a::b ... ok\ntest c ... ignored, needs cgroup v2\ntest d ... ignored\n\
                       test [skipped, needs root: not root] e   ... ignored\n";
         let skips = skips_of_cargo_test(output);
-        assert_eq!(skips, ["c: needs cgroup v2", "d: no reason given", "e: skipped, needs root: not root"]);
+        let expected = [("c", "needs cgroup v2"), ("d", "no reason given"), ("e", "skipped, needs root: not root")];
+        assert_eq!(skips, expected.map(|(name, reason)| (name.to_owned(), reason.to_owned())));
     }
 }

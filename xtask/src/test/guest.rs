@@ -88,20 +88,22 @@ const CONTAINER: Place = Place {
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// Where it is a must: without `ON_REQUEST`, and of the twin runs those of the everyday things.
+    /// Where it is a must: without `ON_REQUEST`, and of the twin runs those of the everyday things, see `arguments`.
     Change,
     /// Where it is only asked for by name: those of real projects as well.
     Whole,
 }
 
-/// Files that take long and depend least on the place; the parts `blackbox` and `unit` have them on the machine itself.
-const ON_REQUEST: [&str; 2] = ["cgroup-real", "workers"];
+/// Files that take long and depend least on the place; the part `blackbox` has them on the machine itself.
+const ON_REQUEST: [&str; 1] = ["workers"];
 
-/// Of the twin runs those that depend on the place: how tests are divided does not.
+/// Of the twin runs those that depend on the place: how tests are divided does not. Of the tests of cgroups, which the
+/// part `unit` has on the machine itself, what only cgroup v2 has.
 fn arguments(file: &str, extent: Extent) -> &'static [&'static str] {
     match (file, extent) {
         ("twin", Extent::Whole) => &["--skip", ": file", "--skip", ": test", "--skip", ": jobs"],
         ("twin", Extent::Change) => &["everyday", "--skip", ": file", "--skip", ": test", "--skip", ": jobs"],
+        ("cgroup-real", Extent::Change) => &["memory_high"],
         _ => &[],
     }
 }
@@ -310,11 +312,23 @@ fn notes(runs: &[Run]) -> String {
     runs.iter().map(notes).collect()
 }
 
-fn outcome(runs: &[Run], errors: &[Error]) -> Outcome {
-    let skips = |run: &Run| {
-        let skips = skips_of_cargo_test(&run.output).into_iter();
-        skips.map(|skip| format!("{} as {}: {skip}", run.file, run.place.name)).collect::<Vec<_>>()
+/// What was skipped, by reason; the log has the names of all.
+fn skips(run: &Run) -> Vec<String> {
+    let mut by_reason: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, reason) in skips_of_cargo_test(&run.output) {
+        match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(name),
+            None => by_reason.push((reason, vec![name])),
+        }
+    }
+    let told = |(reason, names): (String, Vec<String>)| match &names[..] {
+        [name] => format!("{} as {}: {name}: {reason}", run.file, run.place.name),
+        several => format!("{} as {}: {} tests: {reason}", run.file, run.place.name, several.len()),
     };
+    by_reason.into_iter().map(told).collect()
+}
+
+fn outcome(runs: &[Run], errors: &[Error]) -> Outcome {
     let mut failure: String =
         runs.iter().filter(|run| run.code.is_some() && !run.is_good()).map(Run::failure).collect();
     failure.extend(errors.iter().map(describe));
