@@ -236,7 +236,9 @@ fn failed(record: &RunRecord, code: u8) -> Verdict {
     };
     let by_signal = (129..=159).contains(&code).then(|| signal_name(code - 128));
     let hint = by_signal.map(|name| format!("from a shell {code} means that a command of its own died by {name}"));
-    verdict(VerdictKind::Failed, ExitCode::Payload(code), format!("the command exited with {code}; {limits}"), hint)
+    let ended = record.evidence.pytest.as_ref().and_then(|seen| pytest::ended(seen, code));
+    let ended = ended.unwrap_or_else(|| format!("the command exited with {code}"));
+    verdict(VerdictKind::Failed, ExitCode::Payload(code), format!("{ended}; {limits}"), hint)
 }
 
 fn end_phrase(end: &PayloadEnd) -> String {

@@ -48,7 +48,38 @@ pub(super) fn killed(seen: &PytestEvidence) -> Option<String> {
     let total = seen.collected.unwrap_or(0).max(killed.len() as u64);
     let were = if killed.len() == 1 { "was" } else { "were" };
     let named = names(killed.iter().map(|row| format!("{} ({})", cut(&row.nodeid), row.verdict.word())).collect());
-    (!killed.is_empty()).then(|| format!("{} of {total} tests {were} killed: {named}", killed.len()))
+    let failed = seen.tests.iter().filter(|row| row.verdict == TestVerdict::Failed).count();
+    let failed = if failed == 0 { String::new() } else { format!("; {failed} failed") };
+    (!killed.is_empty()).then(|| format!("{} of {total} tests {were} killed: {named}{failed}", killed.len()))
+}
+
+/// What an exit code means that is pytest's own (pytest's documentation, "Exit codes"); `None`: it is somebody else's.
+pub(super) fn ended(seen: &PytestEvidence, code: u8) -> Option<String> {
+    let by_pytest = match seen.exit_status {
+        Some(status) => status == i32::from(code),
+        // It never got as far as a session.
+        None => code == 4 && seen.stage == PytestStage::Configuration,
+    };
+    let meaning = match code {
+        _ if !by_pytest => return None,
+        1 => return failed(seen),
+        2 => "pytest was interrupted, or could not collect all tests",
+        3 => "pytest met an internal error",
+        4 => "pytest could not begin: its options, its configuration or a conftest file",
+        5 => "pytest found no test to run",
+        _ => return None,
+    };
+    Some(format!("{meaning} (exit code {code})"))
+}
+
+/// How many tests failed by themselves and which; `None`: none did.
+fn failed(seen: &PytestEvidence) -> Option<String> {
+    let failed: Vec<&TestRow> = seen.tests.iter().filter(|row| row.verdict == TestVerdict::Failed).collect();
+    let total = seen.collected.unwrap_or(0).max(failed.len() as u64);
+    let named = names(failed.iter().map(|row| cut(&row.nodeid)).collect());
+    // Rows that were left out are not named, and so not counted either.
+    (!failed.is_empty() && seen.tests_omitted == 0)
+        .then(|| format!("{} of {total} tests failed: {named}", failed.len()))
 }
 
 /// What to do about killed tests, where all met the same limit.

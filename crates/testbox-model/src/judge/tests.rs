@@ -260,6 +260,30 @@ fn killed_tests_are_counted_and_named() {
 }
 
 #[test]
+fn failed_tests_are_counted_and_named_beside_killed_ones_too() {
+    use TestVerdict::{Failed, Memory, Passed};
+    let rows = [("a.py::x", Failed), ("a.py::y", Passed), ("b.py::z", Failed)];
+    let verdict = judge(&of_pytest(1, finished(1, &rows, 40)));
+    assert_eq!(verdict.summary, "2 of 40 tests failed: a.py::x, b.py::z; no limit was reached");
+    let verdict = judge(&of_pytest(1, finished(1, &[rows[0], ("c.py::k", Memory)], 40)));
+    assert_eq!(verdict.summary, "1 of 40 tests was killed: c.py::k (memory); 1 failed");
+    let many = PytestEvidence { tests_omitted: 1, ..finished(1, &rows, 40) };
+    assert_eq!(judge(&of_pytest(1, many)).summary, "the command exited with 1; no limit was reached");
+}
+
+#[test]
+fn pytests_own_exit_codes_are_told_in_words() {
+    let summary = |code, seen| judge(&of_pytest(code, seen)).summary;
+    let none = || finished(5, &[], 0);
+    assert_eq!(summary(5, none()), "pytest found no test to run (exit code 5); no limit was reached");
+    assert_eq!(summary(6, none()), "the command exited with 6; no limit was reached", "of a wrapper");
+    assert_eq!(summary(4, none()), "the command exited with 4; no limit was reached", "of a wrapper");
+    let begun = PytestEvidence { stage: PytestStage::Configuration, exit_status: None, ..none() };
+    assert!(summary(4, begun.clone()).starts_with("pytest could not begin: its options"));
+    assert_eq!(summary(1, begun), "the command exited with 1; no limit was reached");
+}
+
+#[test]
 fn a_kill_that_somebody_hid_is_no_success() {
     let rows = [("a.py::x", TestVerdict::Memory), ("a.py::y", TestVerdict::Passed)];
     let verdict = judge(&of_pytest(0, finished(0, &rows, 2)));
