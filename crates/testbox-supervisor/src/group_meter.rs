@@ -15,6 +15,8 @@ use crate::watchdog::{Watchdog, WatchdogLimits};
 const INTERVAL: Duration = Duration::from_millis(100);
 /// An interpreter that is slowed down has so long to dump its stacks.
 const SLOWED: Duration = Duration::from_millis(90);
+/// What comes near its limit again and again is slowed down this seldom.
+const REST: Duration = Duration::from_secs(5);
 
 /// The numbers of a [`BoxGroup`], with a [`Watchdog`] for what it lacks.
 #[derive(Debug)]
@@ -37,8 +39,8 @@ enum Slowed {
     Not,
     /// An alarm sounded, and the stacks are being dumped.
     Since(Instant),
-    /// It does so no more, and will not before the memory in use has become less.
-    Relieved,
+    /// It does so no more since then, and will not before the memory in use has become less.
+    Relieved(Instant),
 }
 
 impl<'a> GroupMeter<'a> {
@@ -80,13 +82,13 @@ impl<'a> GroupMeter<'a> {
                 let relieved = self.alarms.iter().map(|alarm| alarm.relieve(self.group));
                 // Where the kernel refuses, the box is slow near its limit, and no worse.
                 let slows = relieved.fold(false, |any, each| any | each.unwrap_or(true));
-                self.slowed = if slows { Slowed::Relieved } else { Slowed::Not };
+                self.slowed = if slows { Slowed::Relieved(Instant::now()) } else { Slowed::Not };
             }
-            Slowed::Relieved if memory_bytes < self.memory_limit / 10 * 8 => {
+            Slowed::Relieved(since) if since.elapsed() >= REST && memory_bytes < self.memory_limit / 10 * 8 => {
                 self.alarms.iter().for_each(|alarm| drop(alarm.arm(self.group)));
                 self.slowed = Slowed::Not;
             }
-            Slowed::Not | Slowed::Since(_) | Slowed::Relieved => {}
+            Slowed::Not | Slowed::Since(_) | Slowed::Relieved(_) => {}
         }
     }
 
