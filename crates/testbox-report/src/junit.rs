@@ -102,7 +102,10 @@ fn properties(xml: &mut Writer<&mut dyn Write>, seen: &PytestEvidence, verdict: 
 fn whole_run<'a>(seen: &PytestEvidence, verdict: &'a Verdict) -> Option<Case<'a>> {
     let told = match verdict.kind {
         VerdictKind::Passed => true,
-        VerdictKind::Failed => seen.tests_omitted == 0,
+        VerdictKind::Failed => {
+            seen.tests_omitted == 0
+                && seen.tests.iter().any(|row| matches!(Case::Test(row).kind(), Kind::Failure | Kind::Error))
+        }
         _ => false,
     };
     (!told).then_some(Case::Run(verdict))

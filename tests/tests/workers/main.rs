@@ -5,6 +5,7 @@
 mod bad_suites;
 mod divide;
 mod evidence;
+mod junit;
 mod liars;
 mod stories;
 mod survive;
@@ -19,6 +20,7 @@ fn main() {
         timeouts::cases(),
         divide::cases(),
         evidence::cases(),
+        junit::cases(),
         liars::cases(),
         stories::cases(),
         bad_suites::cases(),

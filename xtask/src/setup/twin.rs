@@ -17,6 +17,8 @@ use crate::setup::venv::pip;
 pub(crate) struct List {
     venv: Venv,
     project: Vec<Project>,
+    /// Whose sources tests read, and whose tests are not run.
+    reference: Vec<Project>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,10 +51,10 @@ impl List {
         self.venv.requirements.iter().map(String::as_str)
     }
 
-    /// The unpacked sources of each project, fetched by pip where they are not there yet.
+    /// The unpacked sources of each project and reference, fetched by pip where they are not there yet.
     pub(crate) fn fetch(&self, cache: &Cache, venv: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
         let mut sources = BTreeMap::new();
-        for project in &self.project {
+        for project in self.project.iter().chain(&self.reference) {
             sources.insert(project.name.clone(), project.ensure(cache, venv)?);
         }
         Ok(sources)
@@ -107,7 +109,7 @@ mod tests {
     fn the_committed_list_is_pinned_throughout() {
         let list = List::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/twin/projects.toml")).unwrap();
         assert!(list.project.len() >= 6);
-        for project in &list.project {
+        for project in list.project.iter().chain(&list.reference) {
             let pin = format!("{}=={}", project.name, project.version);
             assert!(project.sha256.len() == 64 && project.sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{pin}");
             assert!(list.requirements().any(|line| line == pin), "{pin} is not what the environment has");

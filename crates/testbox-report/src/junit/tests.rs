@@ -44,7 +44,7 @@ fn every_case_word_by_word() {
   <testsuite name="pytest" tests="9" failures="2" errors="3" skipped="2" time="3.200" timestamp="2025-06-15T15:06:40+00:00">
     <properties>
       <property name="testbox.verdict" value="failed"/>
-      <property name="testbox.summary" value="2 of 10 tests were killed: tests/test_a.py::test_bomb (memory), tests/test_a.py::test_hang (timeout)"/>
+      <property name="testbox.summary" value="2 of 10 tests were killed: tests/test_a.py::test_bomb (memory), tests/test_a.py::test_hang (timeout); 2 failed"/>
       <property name="testbox.collected" value="10"/>
     </properties>
     <testcase classname="tests.test_a" name="test_ok[1-a]" time="0.004"/>
@@ -103,7 +103,7 @@ fn every_file_keeps_to_the_common_schema_and_counts_its_cases() {
 #[test]
 fn a_run_that_ended_early_is_an_error_even_if_all_its_tests_passed() {
     for (mut record, kind) in records().into_iter().zip([
-        None,
+        Some("testbox.failed"),
         Some("testbox.timeout"),
         Some("testbox.memory"),
         Some("testbox.crashed"),

@@ -27,7 +27,7 @@ fn killed_and_retried_tests_follow_the_verdict() {
     assert_lines(
         &verdict_of(&with(|_, _| {}), PLAIN),
         &[
-            "testbox: FAILED: 2 of 10 tests were killed: tests/test_a.py::test_bomb (memory), tests/test_a.py::test_hang (timeout)",
+            "testbox: FAILED: 2 of 10 tests were killed: tests/test_a.py::test_bomb (memory), tests/test_a.py::test_hang (timeout); 2 failed",
             "  killed: tests/test_a.py::test_bomb (call): memory: used all of its 512.0 MiB (peak 512.0 MiB, 3 processes); \
              at tests/test_a.py:12 in grow",
             "  killed: tests/test_a.py::test_hang (teardown): timeout after 5 s",
