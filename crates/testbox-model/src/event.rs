@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{PayloadEnd, Readback, StopCause, TestOutcome, TestRow, TestVerdict};
+use crate::{PayloadEnd, ProjectCopy, Readback, StopCause, TestOutcome, TestRow, TestVerdict};
 
 /// One thing that happened, at `at_ms` milliseconds since the start where that matters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -12,6 +12,11 @@ pub enum RunEvent {
     Started {
         /// What was read back of the payload's set-up.
         readback: Readback,
+    },
+    /// The box sees a copy of the project, because its overlay was refused.
+    ProjectCopied {
+        /// What it took, and why it was made.
+        copy: ProjectCopy,
     },
     /// testbox asks the command to end (SIGTERM, or the signal that it received itself).
     Stopping {

@@ -136,6 +136,9 @@ impl ProcessUse {
 }
 
 impl DiskUse {
+    /// The name of the scratch space.
+    pub const SCRATCH: &'static str = "scratch";
+
     /// The file system in a sentence: `the scratch space`, `/dev/shm`.
     pub fn place(&self) -> String {
         if self.name.starts_with('/') { self.name.clone() } else { format!("the {} space", self.name) }

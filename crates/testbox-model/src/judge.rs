@@ -3,8 +3,8 @@
 mod pytest;
 
 use crate::{
-    Bytes, Duration, ExitCode, MemoryEvidence, PayloadEnd, RunRecord, SetupStep, Stop, StopCause, Verdict, VerdictKind,
-    WallState,
+    Bytes, DiskUse, Duration, ExitCode, MemoryEvidence, PayloadEnd, RunRecord, SetupStep, Stop, StopCause, Verdict,
+    VerdictKind, WallState,
 };
 
 const SIGXFSZ: u8 = 25;
@@ -98,6 +98,7 @@ fn memory_detail(memory: &MemoryEvidence, record: &RunRecord) -> String {
     if let Some(peak) = memory.peak_bytes {
         parts.push(format!("peak {peak}"));
     }
+    parts.extend(record.view.copy().map(|copy| format!("{} for the copy of the project", copy.bytes)));
     if let Some(pids) = record.evidence.pids.peak {
         parts.push(format!("{pids} process{}", if pids == 1 { "" } else { "es" }));
     }
@@ -173,16 +174,27 @@ fn refused(record: &RunRecord) -> Option<Verdict> {
         return Some(verdict(VerdictKind::Disk, ExitCode::Disk, summary, Some("raise it with `--fsize SIZE`".into())));
     }
     if let Some(full) = evidence.disk.iter().find(|disk| disk.full) {
-        let what = match full.peak_inodes >= full.inodes && full.inodes > 0 {
+        let by_inodes = full.peak_inodes >= full.inodes && full.inodes > 0;
+        let what = match by_inodes {
             true => format!("all {} inodes of {} were used", full.inodes, full.place()),
             false => format!("all {} of {} were used", full.size_bytes, full.place()),
         };
-        let summary = format!("{what}, and the command failed ({})", end_phrase(&evidence.payload));
+        let copied = copied(record, full, by_inodes);
+        let summary = format!("{what}{copied}, and the command failed ({})", end_phrase(&evidence.payload));
         let hint = "give it more with `--tmp-size SIZE`, or write less to /tmp, HOME, /dev/shm and the project";
         return Some(verdict(VerdictKind::Disk, ExitCode::Disk, summary, Some(hint.to_owned())));
     }
     (evidence.pids.refused_forks > 0)
         .then(|| pids_verdict(record, &format!("; the command failed ({})", end_phrase(&evidence.payload))))
+}
+
+/// The share of the project's copy in what is full: the tests had only the rest.
+fn copied(record: &RunRecord, full: &DiskUse, by_inodes: bool) -> String {
+    match record.view.copy().filter(|_| full.name == DiskUse::SCRATCH) {
+        None => String::new(),
+        Some(copy) if by_inodes => format!(" ({} of them by the copy of the project)", copy.inodes),
+        Some(copy) => format!(" ({} of it by the copy of the project)", copy.bytes),
+    }
 }
 
 fn pids_verdict(record: &RunRecord, tail: &str) -> Verdict {

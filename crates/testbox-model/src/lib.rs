@@ -10,6 +10,7 @@ mod exit_code;
 mod judge;
 mod plan;
 mod process_message;
+mod project_view;
 mod record;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
@@ -30,6 +31,7 @@ pub use exit_code::ExitCode;
 pub use judge::{judge, signal_name};
 pub use plan::{EnvRule, Limits, Net, Origin, Reports, RunPlan, SeccompChoice, Setting, Terminal, Times, View};
 pub use process_message::{InitMessage, SetupStep, SupervisorMessage};
+pub use project_view::{Moment, ProjectCopy, ProjectView};
 pub use record::{Fault, RunRecord, SCHEMA_VERSION, Sample, Timeline};
 pub use test_row::{FileProfile, ImportProfile, TestOutcome, TestRow, TestVerdict};
 pub use testing::{Isolate, IsolateError, Quota, QuotaOf, Testing};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Evidence, ExitCode, RunPlan, WallReport};
+use crate::{Evidence, ExitCode, ProjectView, RunPlan, WallReport};
 
 /// Version of the schema of `testbox.json`; it grows with every incompatible change.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -20,11 +20,13 @@ pub struct RunRecord {
     pub plan: RunPlan,
     /// What was enforced of it.
     pub walls: Vec<WallReport>,
+    /// How the box saw the project.
+    pub view: ProjectView,
     /// What was seen.
     pub evidence: Evidence,
     /// Memory, pids and CPU over time.
     pub timeline: Timeline,
-    /// Files carried out of the overlay view, relative to the project.
+    /// Files carried out of the project's view, relative to the project.
     pub carried_out: Vec<String>,
     /// What went wrong beside the run and must be told: an output that could not be carried out.
     pub warnings: Vec<String>,

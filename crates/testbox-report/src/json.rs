@@ -11,8 +11,8 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::Value;
 use testbox_model::{
-    Evidence, ExitCode, FileProfile, Leak, ProcessUse, RunRecord, SCHEMA_VERSION, TestRow, Timeline, Verdict,
-    VerdictKind, WallReport, suspected_leak,
+    Evidence, ExitCode, FileProfile, Leak, ProcessUse, ProjectView, RunRecord, SCHEMA_VERSION, TestRow, Timeline,
+    Verdict, VerdictKind, WallReport, suspected_leak,
 };
 
 use flat::{FlatLimits, Peaks};
@@ -37,6 +37,7 @@ struct Report<'a> {
     duration_ms: u64,
     plan: Value,
     walls: &'a [WallReport],
+    view: &'a ProjectView,
     limits: FlatLimits,
     peaks: Peaks,
     tests: &'a [TestRow],
@@ -92,6 +93,7 @@ fn report<'a>(record: &'a RunRecord, verdict: &'a Verdict) -> Result<Report<'a>,
         duration_ms: record.duration_ms,
         plan: plan(record)?,
         walls: &record.walls,
+        view: &record.view,
         limits: FlatLimits::of(&record.plan),
         peaks: Peaks::of(&record.evidence),
         tests: pytest.map_or(&[], |seen| &seen.tests),

@@ -33,7 +33,7 @@ pub(crate) fn write(record: &RunRecord, verdict: &Verdict, out: &mut dyn Write) 
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("utf-8"), None)))?;
     xml.write_event(Event::Start(BytesStart::new("testsuites").with_attributes([("name", "pytest tests")])))?;
     xml.write_event(Event::Start(suite(record, counts)))?;
-    properties(&mut xml, seen, verdict)?;
+    properties(&mut xml, record, seen, verdict)?;
     for case in cases() {
         case.write(&mut xml)?;
     }
@@ -81,9 +81,15 @@ fn suite(record: &RunRecord, counts: Counts) -> BytesStart<'static> {
 }
 
 /// What a reader of the file alone would miss.
-fn properties(xml: &mut Writer<&mut dyn Write>, seen: &PytestEvidence, verdict: &Verdict) -> io::Result<()> {
+fn properties(
+    xml: &mut Writer<&mut dyn Write>,
+    record: &RunRecord,
+    seen: &PytestEvidence,
+    verdict: &Verdict,
+) -> io::Result<()> {
     let mut properties = vec![("testbox.verdict", verdict.kind.word().to_owned())];
     properties.push(("testbox.summary", one_line(&verdict.summary)));
+    properties.push(("testbox.view", record.view.word().to_owned()));
     properties.extend(seen.collected.map(|collected| ("testbox.collected", collected.to_string())));
     if seen.tests_omitted > 0 {
         properties.push(("testbox.tests_omitted", seen.tests_omitted.to_string()));

@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 use testbox_bundle::{Bundle, BundleError, Host, Outline};
-use testbox_model::{ExitCode, Fault, RunEvent, RunPlan, RunRecord, Verdict, WallReport, judge};
+use testbox_model::{ExitCode, Fault, ProjectView, RunEvent, RunPlan, RunRecord, Verdict, WallReport, judge};
 use testbox_report::{ReportDir, ReportError, Terminal};
 use testbox_sandbox::{Launcher, Running, Streams, Wiring, seal};
 use testbox_supervisor::{
@@ -136,6 +136,7 @@ impl Run<'_> {
             duration_ms: ended.outcome.duration_ms,
             plan: plan.clone(),
             walls: ended.walls,
+            view: if plan.view.write.value { ProjectView::Write } else { ProjectView::Overlay },
             evidence: ended.outcome.evidence,
             timeline: ended.outcome.timeline,
             carried_out: ended.carried_out,

@@ -23,6 +23,7 @@ fn record(evidence: Evidence) -> RunRecord {
         duration_ms: 41_200,
         plan: plan(),
         walls: vec![],
+        view: ProjectView::Overlay,
         evidence,
         timeline: Timeline::new(100),
         carried_out: vec![],
@@ -137,6 +138,24 @@ fn a_kill_for_memory_below_the_boxs_limit_is_not_blamed_on_it() {
     assert!(around.summary.contains("not for the box's limit of 1.0 GiB (peak 150.0 MiB)"), "{}", around.summary);
     record.evidence.memory.limit_hits = 1;
     assert!(judge(&record).summary.starts_with("the box used all of its 1.0 GiB"));
+}
+
+#[test]
+fn room_of_the_projects_copy_is_not_blamed_on_the_tests() {
+    let mut record = record(full_disk(PayloadEnd::Exited { code: 1 }));
+    let summary = |record: &RunRecord| judge(record).summary;
+    let plain = summary(&record);
+    assert!(!plain.contains("copy"), "{plain}");
+    record.view = ProjectView::Copy(ProjectCopy { because: "x".to_owned(), bytes: Bytes(40 << 20), inodes: 12 });
+    let told = summary(&record);
+    assert!(told.contains(" were used (40.0 MiB of it by the copy of the project), and the command failed"), "{told}");
+    let disk = &mut record.evidence.disk[0];
+    disk.peak_inodes = disk.inodes;
+    assert!(summary(&record).contains(" (12 of them by the copy of the project)"), "{}", summary(&record));
+    record.evidence.disk[0].name = "/dev/shm".to_owned();
+    assert!(!summary(&record).contains("copy"), "{}", summary(&record));
+    record.evidence = oom(PayloadEnd::Signaled { signal: 9 });
+    assert!(summary(&record).contains("(peak 2.0 GiB, 40.0 MiB for the copy of the project, 3 processes;"));
 }
 
 #[test]

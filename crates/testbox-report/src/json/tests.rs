@@ -72,6 +72,10 @@ fn records() -> Vec<RunRecord> {
         StopCause::Fault { detail: "lost the cgroup".to_owned() },
     ];
     let mut records = vec![sample::record(), full_record()];
+    let copy = ProjectCopy { because: "it is refused".to_owned(), bytes: Bytes(1), inodes: 1 };
+    for view in [ProjectView::Copy(copy), ProjectView::Write] {
+        records.push(RunRecord { view, ..full_record() });
+    }
     for payload in ends {
         let mut record = full_record();
         (record.evidence.payload, record.evidence.stop, record.evidence.readback) = (payload, None, None);

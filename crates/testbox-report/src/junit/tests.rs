@@ -45,6 +45,7 @@ fn every_case_word_by_word() {
     <properties>
       <property name="testbox.verdict" value="failed"/>
       <property name="testbox.summary" value="2 of 10 tests were killed: tests/test_a.py::test_bomb (memory), tests/test_a.py::test_hang (timeout); 2 failed"/>
+      <property name="testbox.view" value="overlay"/>
       <property name="testbox.collected" value="10"/>
     </properties>
     <testcase classname="tests.test_a" name="test_ok[1-a]" time="0.004"/>

@@ -14,6 +14,7 @@ pub(super) fn text(event: &RunEvent, style: Style) -> String {
             format!("the command ended after {}: {}", time(*at_ms), end(payload))
         }
         RunEvent::Started { .. } | RunEvent::Ended { .. } | RunEvent::Test { .. } => return String::new(),
+        RunEvent::ProjectCopied { copy } => format!("the project is {}", one_line(&copy.told())),
         RunEvent::TestKilled { nodeid, phase, verdict, summary, stack, .. } => {
             let place = telling_call(stack).map(|call| format!("; at {}", short_line(call, CALL_WIDTH)));
             let place = place.unwrap_or_default();

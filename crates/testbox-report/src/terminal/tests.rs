@@ -495,3 +495,16 @@ fn a_terminal_that_is_gone_is_remembered_and_not_written_to_again() {
     assert_eq!(terminal.write_error().map(io::Error::kind), Some(io::ErrorKind::BrokenPipe));
     assert_eq!(*writes.borrow(), 1);
 }
+
+#[test]
+fn a_copy_of_the_project_is_told_before_the_run_and_at_its_end() {
+    let copy = ProjectCopy { because: "the kernel\nrefuses".to_owned(), bytes: Bytes(3 << 20), inodes: 7 };
+    let line = "a copy (3.0 MiB and 7 inodes of the scratch space), because the kernel\\nrefuses";
+    let event = RunEvent::ProjectCopied { copy: copy.clone() };
+    assert_lines(&shown(PLAIN, |terminal| terminal.on(&event)), &[&format!("testbox: the project is {line}")]);
+    assert_eq!(shown(QUIET, |terminal| terminal.on(&event)), "");
+    let record = record_with(|record| record.view = ProjectView::Copy(copy));
+    let told = verdict_of(&record, PLAIN);
+    assert!(told.lines().any(|told| told == format!("  note: the project was {line}")), "{told}");
+    assert_eq!(verdict_of(&record, QUIET), "");
+}

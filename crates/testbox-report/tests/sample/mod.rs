@@ -38,6 +38,7 @@ pub(crate) fn record() -> RunRecord {
         duration_ms: 3_200,
         plan: plan(),
         walls: walls(),
+        view: ProjectView::Overlay,
         evidence: evidence(),
         timeline: Timeline { interval_ms: 100, samples: vec![sample(0, 20), sample(100, 210), sample(200, 180)] },
         carried_out: vec![],

@@ -270,6 +270,7 @@ pub(super) fn read_all(mut reader: PipeReader) -> JoinHandle<Vec<u8>> {
 
 pub(super) fn word(event: &RunEvent) -> &'static str {
     match event {
+        RunEvent::ProjectCopied { .. } => "project-copied",
         RunEvent::Started { .. } => "started",
         RunEvent::Stopping { .. } => "stopping",
         RunEvent::Killing { .. } => "killing",

@@ -1,0 +1,65 @@
+//! The way in which the box sees the project: an overlay, a copy where the kernel refuses that, or as `--write` says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Bytes;
+
+/// How the box sees the project. What it writes is bounded and thrown away, but for declared outputs and with `--write`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "way", rename_all = "kebab-case")]
+pub enum ProjectView {
+    /// A layer for writes above the project's own files.
+    Overlay,
+    /// A copy in the scratch space, because the kernel refuses the overlay.
+    Copy(ProjectCopy),
+    /// The project itself, read-write (`--write`).
+    Write,
+}
+
+/// A copy of the project in the box's scratch space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectCopy {
+    /// Why it is no overlay.
+    pub because: String,
+    /// The scratch space that it took when the command started, which is memory of the box.
+    pub bytes: Bytes,
+    /// The inodes of the scratch space that it took: files, folders and links.
+    pub inodes: u64,
+}
+
+/// A moment as file systems note it: seconds and nanoseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Moment {
+    /// Seconds.
+    pub seconds: i64,
+    /// Nanoseconds.
+    pub nanoseconds: u32,
+}
+
+impl ProjectView {
+    /// The way in one word, as in `testbox.json`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay",
+            Self::Copy(_) => "copy",
+            Self::Write => "write",
+        }
+    }
+
+    /// The copy, where it is one.
+    pub fn copy(&self) -> Option<&ProjectCopy> {
+        match self {
+            Self::Copy(copy) => Some(copy),
+            Self::Overlay | Self::Write => None,
+        }
+    }
+}
+
+impl ProjectCopy {
+    /// What every reader must know of it, as what the project is: `a copy (12.0 MiB of the scratch space), because ...`.
+    pub fn told(&self) -> String {
+        let plural = if self.inodes == 1 { "" } else { "s" };
+        let took = format!("{} and {} inode{plural} of the scratch space", self.bytes, self.inodes);
+        format!("a copy ({took}), because {}", self.because)
+    }
+}
