@@ -42,7 +42,7 @@ pub use error::SupervisorError;
 pub use group_meter::GroupMeter;
 pub use inputs::{HostStreams, Inputs, Notice, Outcome, OutputFilter, Stream, Streams, Unfiltered};
 pub use meter::{Counters, Meter, MeterError, Usage};
-pub use outputs::{Caps, CarryOut, carry_out};
+pub use outputs::{Caps, CarryOut, Written, carry_out};
 pub use pty::{RawTerminal, SavedTerminal};
 pub use signals::Signals;
 pub use supervise::supervise;

@@ -1,6 +1,7 @@
-//! Brings declared outputs out of the dead box: from the overlay's upper layer into the project.
+//! Brings declared outputs out of the dead box: from the layer that it wrote, the overlay's upper one or the copy of the
+//! project, into the project.
 //!
-//! The upper layer is hostile: it is walked by directory descriptors only, no link is followed, nothing but regular
+//! That layer is hostile: it is walked by directory descriptors only, no link is followed, nothing but regular
 //! files with one link is opened, and files, bytes, depth and entries are capped. The project may hold planted links:
 //! it is entered by descriptors as well, component by component, and a file appears there whole or not at all.
 //! Nothing is ever carried into a `.git` folder, where it could become a hook, and no settings of testbox itself.
@@ -11,6 +12,7 @@ mod walk;
 use std::os::fd::BorrowedFd;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use testbox_model::Moment;
 
 use place::Project;
 use walk::Walk;
@@ -40,19 +42,28 @@ impl Caps {
     }
 }
 
-/// Carries out of `upper` (the root of the project's upper layer) what matches `globs` into `project` (its root).
+/// The layer that a box wrote.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a> {
+    /// Its root.
+    pub root: BorrowedFd<'a>,
+    /// When the copy of the project stood that it began as; what was not changed since then is not the box's.
+    pub since: Option<Moment>,
+}
+
+/// Carries out of a layer what matches `globs` into `project` (its root).
 ///
 /// To be called when the box is dead. Globs are relative to the project; `*` does not cross a `/`, `**` does, and the
 /// name of a folder stands for all that is in it. Files get the owner of the folder they come into.
-pub fn carry_out(upper: BorrowedFd<'_>, project: BorrowedFd<'_>, globs: &[String], caps: Caps) -> CarryOut {
+pub fn carry_out(written: Written<'_>, project: BorrowedFd<'_>, globs: &[String], caps: Caps) -> CarryOut {
     let mut log = Log::default();
-    if walk::is_empty(upper) {
+    if walk::is_empty(written.root) {
         return log.finish();
     }
     let globs = compile(globs, &mut log);
     if !globs.is_empty() {
         let project = Project::new(project);
-        Walk::new(&globs, &project, caps, &mut log).run(upper);
+        Walk::new(&globs, &project, caps, &mut log).run(written);
     }
     log.finish()
 }

@@ -17,7 +17,7 @@ use testbox_model::{ExitCode, Fault, ProjectView, RunEvent, RunPlan, RunRecord, 
 use testbox_report::{ReportDir, ReportError, Terminal};
 use testbox_sandbox::{Launcher, Running, Streams, Wiring, seal};
 use testbox_supervisor::{
-    Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals,
+    Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals, Written,
 };
 
 use crate::cli::RunArgs;
@@ -252,8 +252,8 @@ impl Run<'_> {
         let project = rustix::fs::open(&self.plan.project, flags, Mode::empty())
             .map_err(|errno| fault::of(&std::io::Error::from(errno), Some("the project's folder is gone".into())))?;
         let caps = Caps::of_bytes(self.plan.limits.tmp_bytes.value.0);
-        let carried =
-            testbox_supervisor::carry_out(upper.as_fd(), project.as_fd(), &self.plan.view.outputs.value, caps);
+        let written = Written { root: upper.as_fd(), since: None };
+        let carried = testbox_supervisor::carry_out(written, project.as_fd(), &self.plan.view.outputs.value, caps);
         Ok((carried.copied, carried.warnings))
     }
 }

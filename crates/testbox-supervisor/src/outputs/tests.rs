@@ -12,11 +12,12 @@ use super::*;
 struct Case {
     upper: TempDir,
     project: TempDir,
+    since: Option<Moment>,
 }
 
 impl Case {
     fn new() -> Self {
-        Self { upper: tempfile::tempdir().unwrap(), project: tempfile::tempdir().unwrap() }
+        Self { upper: tempfile::tempdir().unwrap(), project: tempfile::tempdir().unwrap(), since: None }
     }
 
     fn write(&self, path: &str, content: &str) -> &Self {
@@ -37,7 +38,8 @@ impl Case {
     fn carry_capped(&self, globs: &[&str], caps: Caps) -> CarryOut {
         let (upper, project) = (open(self.upper.path()), open(self.project.path()));
         let globs: Vec<String> = globs.iter().map(ToString::to_string).collect();
-        carry_out(upper.file().as_fd(), project.file().as_fd(), &globs, caps)
+        let written = Written { root: upper.file().as_fd(), since: self.since };
+        carry_out(written, project.file().as_fd(), &globs, caps)
     }
 
     fn read(&self, path: &str) -> String {
@@ -208,4 +210,43 @@ fn a_glob_that_is_none_is_a_warning() {
     let out = Case::new().write("a", "x").carry(&["a[", "a"]);
     assert_eq!(out.copied, ["a"]);
     assert_eq!(out.warnings.len(), 1, "{:?}", out.warnings);
+}
+
+/// Waits until the clock of the file systems has gone on; what it shows then.
+fn next_tick(clock: &Path) -> Moment {
+    use std::os::unix::fs::MetadataExt;
+    let look = || {
+        fs_err::write(clock, "").unwrap();
+        let metadata = fs_err::metadata(clock).unwrap();
+        Moment { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() as u32 }
+    };
+    let before = look();
+    loop {
+        let now = look();
+        if now != before {
+            return now;
+        }
+    }
+}
+
+#[test]
+fn of_a_copy_only_what_the_box_changed_comes_out() {
+    let mut case = Case::new();
+    let clock = tempfile::NamedTempFile::new().unwrap();
+    let age = |case: &Case, name: &str| {
+        let file = fs_err::OpenOptions::new().write(true).open(case.upper.path().join(name)).unwrap();
+        file.file().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    };
+    symlink("old.xml", case.write(".git/config", "copied").upper.path().join("link.xml")).unwrap();
+    let copied = ["old.xml", "changed.xml", "touched.xml", "sub/old.xml", "pyproject.toml"];
+    copied.iter().for_each(|name| _ = case.write(name, "copied"));
+    case.since = Some(next_tick(clock.path()));
+    copied.iter().for_each(|name| age(&case, name));
+    case.write("new.xml", "by the box").write("changed.xml", "by the box");
+    next_tick(clock.path());
+    case.write("touched.xml", "by the box");
+    age(&case, "touched.xml");
+    let out = case.carry(&["**"]);
+    assert_eq!(out.copied, ["changed.xml", "new.xml", "touched.xml"]);
+    assert_eq!(out.warnings, Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! The walk over the upper layer, by directory descriptors.
+//! The walk over the layer that a box wrote, by directory descriptors.
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use globset::GlobSet;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
+use testbox_model::Moment;
 
 use super::place::Project;
-use super::{Caps, Log};
+use super::{Caps, Log, Written};
 use crate::scan::shown;
 
 /// Folders below folders.
@@ -28,6 +29,7 @@ pub(super) struct Walk<'a> {
     globs: &'a GlobSet,
     project: &'a Project<'a>,
     caps: Caps,
+    since: Option<Moment>,
     log: &'a mut Log,
     files: u64,
     bytes: u64,
@@ -43,11 +45,12 @@ pub(super) struct Found {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(globs: &'a GlobSet, project: &'a Project<'a>, caps: Caps, log: &'a mut Log) -> Self {
-        Self { globs, project, caps, log, files: 0, bytes: 0, entries: 0 }
+        Self { globs, project, caps, since: None, log, files: 0, bytes: 0, entries: 0 }
     }
 
-    pub(super) fn run(&mut self, upper: BorrowedFd<'_>) {
-        match open_folder(upper, c".") {
+    pub(super) fn run(&mut self, written: Written<'_>) {
+        self.since = written.since;
+        match open_folder(written.root, c".") {
             Ok(root) => self.folder(root, Path::new(""), 0),
             Err(errno) => self.log.warn(format!("cannot open the written layer of the project: {errno}")),
         }
@@ -82,9 +85,9 @@ impl<'a> Walk<'a> {
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
-            return self.descend(folder, name, path, depth);
+            return self.descend(folder, name, &stat, path, depth);
         }
-        if !self.globs.is_match(path) {
+        if !self.globs.is_match(path) || self.is_original(&stat) {
             return;
         }
         match obeyed(path).or_else(|| refusal(kind, &stat)) {
@@ -93,9 +96,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn descend(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path, depth: usize) {
+    fn descend(&mut self, folder: BorrowedFd<'_>, name: &CStr, stat: &Stat, path: &Path, depth: usize) {
         if name.to_bytes() == b".git" {
-            if self.globs.is_match(path) {
+            if self.globs.is_match(path) && !self.is_original(stat) {
                 self.skip(path, "a `.git` folder is never changed");
             }
             return;
@@ -107,6 +110,15 @@ impl<'a> Walk<'a> {
             Ok(inner) => self.folder(inner, path, depth + 1),
             Err(errno) => self.skip(path, &format!("cannot be opened: {errno}")),
         }
+    }
+
+    /// Is it still what was copied? Nobody can set the time of a change. In the last tick of the copy's making, when the
+    /// box's first one may have begun, a file that keeps an older time of writing is the project's.
+    fn is_original(&self, stat: &Stat) -> bool {
+        let moment = |seconds, nanoseconds| Moment { seconds, nanoseconds };
+        let changed = moment(stat.st_ctime, stat.st_ctime_nsec as u32);
+        let written = moment(stat.st_mtime, stat.st_mtime_nsec as u32);
+        self.since.is_some_and(|since| changed < since || changed == since && written < since)
     }
 
     fn carry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) {
