@@ -128,7 +128,7 @@ keys! {
     rw: Many<HostPath>, "rw", Files;
     /// Paths that the box must not see.
     hide: Many<HostPath>, "hide", Files;
-    /// Files carried out of the overlay view.
+    /// Files carried out of the view of the project.
     output: Many<Glob>, "output", Files;
     /// The command runs without testbox's pytest plugin.
     no_plugin: One<Switch>, "no-plugin", Files;

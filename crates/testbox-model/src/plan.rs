@@ -137,7 +137,7 @@ pub struct View {
     /// Those of `hide` that the user named; a policy also names what may be there.
     #[serde(skip)]
     pub hide_named: Vec<PathBuf>,
-    /// Globs, relative to the project, of files carried out of the overlay view after the run.
+    /// Globs, relative to the project, of files carried out of the view of the project after the run.
     pub outputs: Setting<Vec<String>>,
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Readback;
+use crate::{Moment, ProjectCopy, Readback};
 
 /// A step of the set-up of a box; an error names the one that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub enum SetupStep {
     Mounts,
     /// Mount the overlay view of the project.
     Overlay,
+    /// Copy the project, because its overlay was refused.
+    Copy,
     /// libcontainer builds the container.
     Container,
     /// Bring up loopback.
@@ -58,6 +60,17 @@ pub enum InitMessage {
     Created {
         /// Pid of the in-box init as the host sees it.
         pid: i32,
+    },
+    /// The overlay of the project was refused; the copy that the box gets instead takes its time.
+    Copying,
+    /// The copy of the project stands.
+    Copied {
+        /// What it took, and why it was made.
+        copy: ProjectCopy,
+        /// What is not in it, each a whole sentence.
+        left_out: Vec<String>,
+        /// When it stood: what is changed later, by the clock of its own file system, the box has changed.
+        finished: Moment,
     },
     /// Descriptors travel with this datagram (SCM_RIGHTS), in the order of their names.
     Descriptors {
@@ -111,6 +124,7 @@ impl fmt::Display for SetupStep {
             Self::Identity => "drop to the unprivileged user",
             Self::Mounts => "prepare the mounts",
             Self::Overlay => "mount the overlay view of the project",
+            Self::Copy => "copy the project",
             Self::Container => "build the container",
             Self::Loopback => "bring up loopback",
             Self::UserQuotas => "cap the per-user kernel quotas",

@@ -67,7 +67,7 @@ impl SandboxError {
         if let Self::Bundle(told) = self {
             return told.hint.clone();
         }
-        let Self::Setup { step, errno, .. } = self else { return None };
+        let Self::Setup { step, errno, detail } = self else { return None };
         match (step, *errno) {
             (SetupStep::Namespaces, libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EUSERS) => Some(
                 "unprivileged user namespaces are switched off here: as root, set `kernel.unprivileged_userns_clone=1`, \
@@ -83,19 +83,15 @@ impl SandboxError {
             (SetupStep::Mounts, libc::EACCES) => {
                 Some("a folder above it must be searchable by you; or move the project".to_owned())
             }
-            (SetupStep::Overlay, libc::EINVAL) => Some(
-                "something is mounted inside the project, or its file system cannot be the lower layer of an overlay; \
-                 `--write` shows the project without an overlay"
+            (SetupStep::Copy, libc::ENOSPC) => Some(
+                "give the scratch space the room for it and for what the command writes with `--tmp-size SIZE`, and the box \
+                 the memory, of which it is a part, with `--memory SIZE`; or show the project itself with `--write`"
                     .to_owned(),
             ),
-            (SetupStep::Mounts, libc::EINVAL) if !rustix::process::geteuid().is_root() => Some(
-                "something is mounted inside it, which a user cannot show through an overlay: unmount it, use \
-                 `--write`, or run testbox as root"
-                    .to_owned(),
-            ),
-            (SetupStep::Mounts, libc::EINVAL) => Some(
-                "the file system of the project may not support id-mapped mounts (kernel 5.12 and later; not on \
-                 overlayfs): give the project to an ordinary user (`chown -R`) and try again"
+            (SetupStep::Mounts, libc::EINVAL) if detail.starts_with("shift the owner of ") => Some(
+                "what belongs to root there can be shown to the box's user only where the file system supports id-mapped \
+                 mounts, which overlayfs does not: give it to an ordinary user (`chown -R`); without `--write` the box gets \
+                 a copy of such a project"
                     .to_owned(),
             ),
             _ => None,

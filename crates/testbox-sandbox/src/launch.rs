@@ -12,7 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use testbox_bundle::{Bundle, BundleError, Identity, Outline};
 use testbox_cgroup::BoxGroup;
-use testbox_model::{InitMessage, Net, SupervisorMessage};
+use testbox_model::{InitMessage, Moment, Net, ProjectCopy, SupervisorMessage};
 
 use crate::launcher::{self, Go, Orders, Planned, Stdio};
 use crate::namespaces::Namespaces;
@@ -21,6 +21,8 @@ use crate::{Channel, SandboxError};
 
 /// Longest time from fork until the box stands.
 const SETUP_SECONDS: u64 = 30;
+/// The same where the project is copied, from when that begins.
+const COPY_SECONDS: u64 = 600;
 
 /// How the command is connected.
 #[derive(Debug, Clone, Copy)]
@@ -74,10 +76,23 @@ pub struct Running {
     pub streams: Streams,
     /// Folders of the bounded file systems, by name: `scratch`, `/dev/shm`.
     pub bounded: Vec<(String, OwnedFd)>,
-    /// The upper layer of the project's overlay view.
+    /// What the box writes into its project: the upper layer of the overlay view, or the copy.
     pub upper: Option<OwnedFd>,
+    /// The copy, where the kernel refused the overlay.
+    pub copy: Option<CopyMade>,
     /// The launcher, which may still be going away: with it go its mounts, which takes the kernel a while.
     pub launcher: Leaving,
+}
+
+/// A copy of the project that a box got.
+#[derive(Debug)]
+pub struct CopyMade {
+    /// What it took, and why it was made.
+    pub copy: ProjectCopy,
+    /// What is not in it, each a whole sentence.
+    pub left_out: Vec<String>,
+    /// When it stood, by the clock of its file system.
+    pub finished: Moment,
 }
 
 /// A launcher whose work is done; it is gone when this is dropped.
@@ -174,9 +189,8 @@ impl Launcher {
     pub fn start_command(self, outline: &Outline, cancel: BorrowedFd<'_>) -> Result<Running, SandboxError> {
         // If nobody is left to hear it, what was said before tells why.
         drop(self.channel.send(&SupervisorMessage::Start, &[]));
-        let deadline = Instant::now() + Duration::from_secs(SETUP_SECONDS);
         let mut standing = Standing::default();
-        let stood = standing.wait(&self.channel, cancel, deadline);
+        let stood = standing.wait(&self.channel, cancel, SETUP_SECONDS);
         let Self { child, channel, streams, plugin, namespaces } = self;
         let running = finish(stood, standing, child, channel, streams)?;
         drop(namespaces);
@@ -260,18 +274,25 @@ struct Standing {
     init: Option<(i32, OwnedFd)>,
     bounded: Vec<(String, OwnedFd)>,
     upper: Option<OwnedFd>,
+    copy: Option<CopyMade>,
     pty: Option<OwnedFd>,
 }
 
 impl Standing {
     /// Until the init has sent its descriptors, which is the last it does before the payload.
-    fn wait(&mut self, channel: &Channel, cancel: BorrowedFd<'_>, deadline: Instant) -> Result<(), SandboxError> {
+    fn wait(&mut self, channel: &Channel, cancel: BorrowedFd<'_>, mut seconds: u64) -> Result<(), SandboxError> {
+        let mut since = Instant::now();
         loop {
-            wait_readable(channel.as_fd(), cancel, Some(deadline))?;
+            wait_readable(channel.as_fd(), cancel, Some((since, seconds)))?;
             let received = channel.receive().map_err(|source| SandboxError::Message { source })?;
             match received {
                 None => return Err(SandboxError::LauncherDied { status: 0 }),
                 Some((InitMessage::Created { pid }, _)) => self.init = Some((pid, open_pidfd(pid)?)),
+                Some((InitMessage::Copying, _)) => (since, seconds) = (Instant::now(), COPY_SECONDS),
+                Some((InitMessage::Copied { copy, left_out, finished }, _)) => {
+                    (since, seconds) = (Instant::now(), SETUP_SECONDS);
+                    self.copy = Some(CopyMade { copy, left_out, finished });
+                }
                 Some((InitMessage::Descriptors { names }, fds)) => {
                     self.take(names, fds);
                     if self.init.is_some() {
@@ -324,8 +345,9 @@ fn finish(
         (None, Some(stdout)) => Streams::Pipes { stdin: outer.stdin, stdout, stderr: outer.stderr },
         (None, None) => return Err(SandboxError::Message { source: io::Error::other("the box sent no terminal") }),
     };
-    let (bounded, upper, launcher) = (standing.bounded, standing.upper, Leaving { _child: launcher });
-    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded, upper, launcher })
+    let Standing { bounded, upper, copy, .. } = standing;
+    let launcher = Leaving { _child: launcher };
+    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded, upper, copy, launcher })
 }
 
 fn raw_status(ended: nix::Result<WaitStatus>) -> i32 {
@@ -345,10 +367,10 @@ fn open_pidfd(pid: i32) -> Result<OwnedFd, SandboxError> {
 fn wait_readable(
     channel: BorrowedFd<'_>,
     cancel: BorrowedFd<'_>,
-    deadline: Option<Instant>,
+    limit: Option<(Instant, u64)>,
 ) -> Result<(), SandboxError> {
     loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = limit.map(|(since, seconds)| Duration::from_secs(seconds).saturating_sub(since.elapsed()));
         let timespec =
             |left: Duration| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
         let timeout = left.map(timespec);
@@ -356,7 +378,7 @@ fn wait_readable(
         match poll(&mut fds, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(prepare("wait for the launcher", errno.into())),
-            Ok(0) => return Err(SandboxError::TooSlow { seconds: SETUP_SECONDS }),
+            Ok(0) => return Err(SandboxError::TooSlow { seconds: limit.map_or(0, |(_, seconds)| seconds) }),
             Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
             Ok(_) => return Err(SandboxError::Interrupted),
         }

@@ -173,7 +173,8 @@ fn build(settled: &Settled<'_>) -> Result<(), StepFailure> {
     let entrance = settled.namespaces.open(&bundle.identity)?;
     let as_root = rustix::process::geteuid().is_root();
     // Only true root can open what lies below an unsearchable folder, and shift owners.
-    let early = as_root.then(|| Clones::take(bundle, entrance.user())).transpose()?;
+    let early = as_root.then(|| Clones::take(bundle, entrance.user())?.copied_as_root(bundle, &settled.channel));
+    let early = early.transpose()?;
     entrance.enter(&bundle.identity)?;
     // A change of user forgets it.
     tie_to(settled.main.as_fd())?;
@@ -185,7 +186,7 @@ fn build(settled: &Settled<'_>) -> Result<(), StepFailure> {
 fn finish(settled: &Settled<'_>, clones: Clones) -> Result<(), StepFailure> {
     identity::cap_user_quotas()?;
     staging::show_cgroups_read_only()?;
-    let staged = staging::lay_out(settled.bundle, clones)?;
+    let staged = staging::lay_out(settled.bundle, clones, &settled.channel)?;
     let names = staged.folders.iter().map(|(name, _)| name.clone()).collect();
     let folders: Vec<_> = staged.folders.iter().map(|(_, folder)| folder.as_fd()).collect();
     settled

@@ -14,7 +14,7 @@
 //!    the box on main's word, which came meanwhile: it joins the cgroups through descriptors that main opened, clones
 //!    every bind (as true root where testbox was started so), enters the namespaces that were made meanwhile
 //!    (`namespaces.rs`) and becomes the unprivileged host user, lays out the root file system on a tmpfs, mounts the
-//!    overlay view of the project, and drives libcontainer. Nothing of it is on disk: when the namespace dies, all is
+//!    overlay view of the project (where the kernel refuses it, a copy), and drives libcontainer. Nothing of it is on disk: when the namespace dies, all is
 //!    gone. Its end, which takes the kernel a while, is waited for after the box's.
 //! 4. The *init* (`init.rs`) is PID 1 of the box: libcontainer's Executor, a child of main. It is not dumpable, so the
 //!    box cannot look into it; it dies with main (PDEATHSIG). It forks the payload, starts it on main's second word,
@@ -36,6 +36,7 @@
 
 mod channel;
 mod container;
+mod copy;
 mod error;
 mod identity;
 mod init;
@@ -51,9 +52,10 @@ mod staging;
 #[expect(unsafe_code, reason = "the one file with system calls that no library wraps safely")]
 mod sys;
 mod trail;
+mod view;
 
 pub use channel::Channel;
 pub use error::{SandboxError, Told};
 pub use landlock::{landlock_version, scopes_abstract_sockets};
-pub use launch::{Launch, Launcher, Leaving, Running, Streams, Wiring, reap_children};
+pub use launch::{CopyMade, Launch, Launcher, Leaving, Running, Streams, Wiring, reap_children};
 pub use reaper::{CleaningUp, MainsEnd, Reaper};

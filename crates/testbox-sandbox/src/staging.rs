@@ -14,14 +14,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, move_mount, open_tree,
 };
 use testbox_bundle::{BoxMount, Bundle, Entry, Source};
-use testbox_model::SetupStep;
+use testbox_model::{Limits, SetupStep};
 
+use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure};
 use crate::sys::{self, MountAttributes};
+use crate::view::{Stage, View};
 
 /// Places where the stage can be mounted: standard folders (FHS 3.0) that rarely hold a project; the first that exists
 /// and is above no source is taken. The mount is visible to the launcher only.
@@ -32,9 +34,13 @@ const FRAME_INODES: u64 = 4096;
 /// The second bounded file system of a box.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// The binds of a bundle, cloned and detached, by index of its mounts.
+/// What a bundle shows of the host, cloned and detached.
 #[derive(Debug)]
-pub(crate) struct Clones(Vec<Option<OwnedFd>>);
+pub(crate) struct Clones {
+    /// By index of its mounts.
+    binds: Vec<Option<OwnedFd>>,
+    view: Option<View>,
+}
 
 /// A root file system in place.
 #[derive(Debug)]
@@ -48,13 +54,23 @@ pub(crate) struct Staged {
 }
 
 impl Clones {
-    /// Clones every bind of the bundle, and the lower layer of its view.
+    /// Clones every bind of the bundle, and the lower layer of its view as far as there can be an overlay.
     ///
     /// `shift` is a user namespace that says how owners are shifted: 0 in the file system appears as the box's host user.
     /// Only true root can shift (mount_setattr(2), "ID-mapped mounts").
     pub(crate) fn take(bundle: &Bundle, shift: BorrowedFd<'_>) -> Result<Self, StepFailure> {
+        let view = bundle.mounts.iter().find_map(|mount| match &mount.source {
+            Source::View { lower, shift_root } => Some(View::take(lower, *shift_root, shift)),
+            _ => None,
+        });
         let clone = |mount| clone_bind(mount, shift);
-        Ok(Self(bundle.mounts.iter().map(clone).collect::<Result<_, _>>()?))
+        Ok(Self { view: view.transpose()?, binds: bundle.mounts.iter().map(clone).collect::<Result<_, _>>()? })
+    }
+
+    /// As true root: what only it can read is copied, if it cannot be shown otherwise.
+    pub(crate) fn copied_as_root(self, bundle: &Bundle, channel: &Channel) -> Result<Self, StepFailure> {
+        let view = self.view.map(|view| view.copy_as_root(bundle, channel)).transpose()?;
+        Ok(Self { view, ..self })
     }
 }
 
@@ -74,15 +90,19 @@ pub(crate) fn show_cgroups_read_only() -> Result<(), StepFailure> {
 }
 
 /// Puts root file system, scratch, overlay and binds in place; in the user namespace.
-pub(crate) fn lay_out(bundle: &Bundle, clones: Clones) -> Result<Staged, StepFailure> {
-    // The command's own; here every mode is meant as it is said.
-    let umask = rustix::process::umask(Mode::empty());
-    let staged = lay_out_exactly(bundle, clones);
-    rustix::process::umask(umask);
-    staged
+pub(crate) fn lay_out(bundle: &Bundle, clones: Clones, channel: &Channel) -> Result<Staged, StepFailure> {
+    with_exact_modes(|| lay_out_exactly(bundle, clones, channel))
 }
 
-fn lay_out_exactly(bundle: &Bundle, clones: Clones) -> Result<Staged, StepFailure> {
+/// The umask is the command's own; in `work` every mode is meant as it is said.
+pub(crate) fn with_exact_modes<T>(work: impl FnOnce() -> T) -> T {
+    let umask = rustix::process::umask(Mode::empty());
+    let done = work();
+    rustix::process::umask(umask);
+    done
+}
+
+fn lay_out_exactly(bundle: &Bundle, clones: Clones, channel: &Channel) -> Result<Staged, StepFailure> {
     let stage = choose(bundle)?;
     let frame = tmpfs(FRAME_BYTES, FRAME_INODES, 0o755).at(SetupStep::Mounts, || "make the root".to_owned())?;
     attach(&frame, &stage).at(SetupStep::Mounts, || format!("mount the root on {}", stage.display()))?;
@@ -92,19 +112,25 @@ fn lay_out_exactly(bundle: &Bundle, clones: Clones) -> Result<Staged, StepFailur
         make_dir(dir, 0o755)?;
     }
     skeleton(&rootfs, &bundle.skeleton)?;
-    let limits = &bundle.limits;
-    let scratch = tmpfs(limits.tmp_bytes.value.0, limits.tmp_inodes.value, 0o755)
-        .at(SetupStep::Mounts, || format!("make the scratch space of {}", limits.tmp_bytes.value))?;
-    attach(&scratch, &scratch_dir).at(SetupStep::Mounts, || "mount the scratch space".to_owned())?;
+    let Clones { binds, mut view } = clones;
+    let describe = || format!("make the scratch space of {}", bundle.limits.tmp_bytes.value);
+    match &view {
+        Some(View::Copied { scratch, .. }) => attach(scratch, &scratch_dir),
+        _ => scratch_space(&bundle.limits).and_then(|scratch| attach(&scratch, &scratch_dir)),
+    }
+    .at(SetupStep::Mounts, describe)?;
     let root = Root { fd: open_dir(&rootfs)? };
     let mut folders = vec![("scratch".to_owned(), open_dir(&scratch_dir)?)];
-    for (mount, clone) in bundle.mounts.iter().zip(clones.0) {
+    for (mount, clone) in bundle.mounts.iter().zip(binds) {
+        let mut inside = Vec::new();
         let (tree, is_dir) = match (&mount.source, clone) {
             (Source::Scratch { name, mode }, _) => (scratch_folder(&scratch_dir.join(name), *mode)?, true),
-            (Source::View { lower, .. }, Some(clone)) => {
-                let (view, layer) = overlay(&clone, lower, &stage, &scratch_dir)?;
-                folders.push(("upper".to_owned(), layer));
-                (view, true)
+            (Source::View { .. }, _) => {
+                let Some(view) = view.take() else { continue };
+                let shown = Stage { bundle, channel, folder: &stage, scratch: &scratch_dir }.show(view)?;
+                folders.push(("upper".to_owned(), shown.upper));
+                inside = shown.beside;
+                (shown.tree, true)
             }
             (Source::Bind { is_dir, .. }, Some(clone)) => (clone, *is_dir),
             (source, _) => match kernel_mount(source, &mount.destination)? {
@@ -113,6 +139,9 @@ fn lay_out_exactly(bundle: &Bundle, clones: Clones) -> Result<Staged, StepFailur
             },
         };
         root.put(&tree, &mount.destination, is_dir)?;
+        for (place, tree) in inside {
+            root.put(&tree, &place, true)?;
+        }
         if mount.destination == Path::new(SHARED_MEMORY) {
             folders.push((SHARED_MEMORY.to_owned(), tree));
         }
@@ -170,34 +199,9 @@ fn scratch_folder(path: &Path, mode: u32) -> Result<OwnedFd, StepFailure> {
     open_tree(CWD, path, clone_flags(false)).at(SetupStep::Mounts, || format!("bind {}", path.display()))
 }
 
-/// The overlay of the cloned lower layer with its upper layer on the scratch: the mount, and the upper folder.
-fn overlay(clone: &OwnedFd, shown: &Path, stage: &Path, scratch: &Path) -> Result<(OwnedFd, OwnedFd), StepFailure> {
-    // An overlay takes its layers by path, and only from mounts of the caller's own namespace.
-    let (lower, upper, work) = (stage.join("lower"), scratch.join("upper"), scratch.join("work"));
-    make_dir(&lower, 0o755)?;
-    attach(clone, &lower).at(SetupStep::Overlay, || format!("bind {}", shown.display()))?;
-    let mode = rustix::fs::stat(&lower).map_or(0o755, |stat| stat.st_mode & 0o777);
-    // The upper folder is the root of the view: the box's user must be able to write into its own project.
-    make_dir(&upper, mode | 0o700)?;
-    make_dir(&work, 0o700)?;
-    let mount =
-        overlay_mount(&lower, &upper, &work).at(SetupStep::Overlay, || format!("overlay {}", shown.display()))?;
-    Ok((mount, open_dir(&upper)?))
-}
-
-fn overlay_mount(lower: &Path, upper: &Path, work: &Path) -> io::Result<OwnedFd> {
-    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&fs, "lowerdir", lower)?;
-    fsconfig_set_string(&fs, "upperdir", upper)?;
-    fsconfig_set_string(&fs, "workdir", work)?;
-    // In a user namespace the overlay keeps its marks in `user.` attributes (overlayfs.rst, "userxattr").
-    fsconfig_set_flag(&fs, "userxattr")?;
-    fsconfig_create(&fs)?;
-    Ok(fsmount(
-        &fs,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
-    )?)
+/// The one bounded file system for everything that the box writes, detached.
+pub(crate) fn scratch_space(limits: &Limits) -> io::Result<OwnedFd> {
+    tmpfs(limits.tmp_bytes.value.0, limits.tmp_inodes.value, 0o755)
 }
 
 fn tmpfs(size_bytes: u64, inodes: u64, mode: u32) -> io::Result<OwnedFd> {
@@ -231,14 +235,18 @@ fn new_mount(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -
     Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
-/// Clones one bind, or the lower layer of the view; `None` if the mount is not of that kind.
+/// Clones one bind; `None` if the mount is not of that kind.
 fn clone_bind(mount: &BoxMount, shift: BorrowedFd<'_>) -> Result<Option<OwnedFd>, StepFailure> {
-    let (path, shifted, recursive, read_only) = match &mount.source {
-        Source::Bind { path, shift_root, .. } => (path, *shift_root, true, mount.read_only),
-        // The lower layer of an overlay is a leaf: what is mounted below it would not be seen through it anyway.
-        Source::View { lower, shift_root } => (lower, *shift_root, false, true),
-        _ => return Ok(None),
-    };
+    let Source::Bind { path, shift_root, .. } = &mount.source else { return Ok(None) };
+    let tree = clone_tree(path, true, mount.read_only)?;
+    if *shift_root {
+        shift_owner(&tree, shift).at(SetupStep::Mounts, || format!("shift the owner of {}", path.display()))?;
+    }
+    Ok(Some(tree))
+}
+
+/// Clones what is at `path`, restricted: nosuid, nodev, and as asked for.
+pub(crate) fn clone_tree(path: &Path, recursive: bool, read_only: bool) -> Result<OwnedFd, StepFailure> {
     let tree =
         open_tree(CWD, path, clone_flags(recursive)).at(SetupStep::Mounts, || format!("bind {}", path.display()))?;
     let read_only = if read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
@@ -247,20 +255,19 @@ fn clone_bind(mount: &BoxMount, shift: BorrowedFd<'_>) -> Result<Option<OwnedFd>
     let attributes = MountAttributes { set, propagation: libc::MS_PRIVATE, ..MountAttributes::default() };
     sys::mount_setattr(&tree, true, attributes)
         .at(SetupStep::Mounts, || format!("restrict the bind of {}", path.display()))?;
-    if shifted {
-        let attributes = MountAttributes { idmap: Some(shift), ..MountAttributes::default() };
-        sys::mount_setattr(&tree, false, attributes)
-            .at(SetupStep::Mounts, || format!("shift the owner of {}", path.display()))?;
-    }
-    Ok(Some(tree))
+    Ok(tree)
 }
 
-fn clone_flags(recursive: bool) -> OpenTreeFlags {
+pub(crate) fn shift_owner(tree: &OwnedFd, shift: BorrowedFd<'_>) -> io::Result<()> {
+    sys::mount_setattr(tree, false, MountAttributes { idmap: Some(shift), ..MountAttributes::default() })
+}
+
+pub(crate) fn clone_flags(recursive: bool) -> OpenTreeFlags {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_NO_AUTOMOUNT;
     if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags }
 }
 
-fn attach(mount: &OwnedFd, target: &Path) -> io::Result<()> {
+pub(crate) fn attach(mount: &OwnedFd, target: &Path) -> io::Result<()> {
     Ok(move_mount(mount, c"", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
@@ -307,7 +314,7 @@ fn inside(rootfs: &Path, path: &Path) -> PathBuf {
     rootfs.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn make_dir(path: &Path, mode: u32) -> Result<(), StepFailure> {
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), StepFailure> {
     create_dir(path, mode).at(SetupStep::Mounts, || format!("make {}", path.display()))
 }
 
@@ -331,7 +338,7 @@ fn create_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     std::fs::File::from(file).write_all(content)
 }
 
-fn open_dir(path: &Path) -> Result<OwnedFd, StepFailure> {
+pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, StepFailure> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .at(SetupStep::Mounts, || format!("open {}", path.display()))
 }

@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use testbox_bundle::{Bundle, BundleError, Host, Outline};
 use testbox_model::{ExitCode, Fault, ProjectView, RunEvent, RunPlan, RunRecord, Verdict, WallReport, judge};
 use testbox_report::{ReportDir, ReportError, Terminal};
-use testbox_sandbox::{Launcher, Running, Streams, Wiring, seal};
+use testbox_sandbox::{CopyMade, Launcher, Running, Streams, Wiring, seal};
 use testbox_supervisor::{
     Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals, Written,
 };
@@ -113,6 +113,7 @@ struct Run<'a> {
 struct Ended {
     outcome: Supervised,
     walls: Vec<WallReport>,
+    view: ProjectView,
     box_id: String,
     carried_out: Vec<String>,
     warnings: Vec<String>,
@@ -136,7 +137,7 @@ impl Run<'_> {
             duration_ms: ended.outcome.duration_ms,
             plan: plan.clone(),
             walls: ended.walls,
-            view: if plan.view.write.value { ProjectView::Write } else { ProjectView::Overlay },
+            view: ended.view,
             evidence: ended.outcome.evidence,
             timeline: ended.outcome.timeline,
             carried_out: ended.carried_out,
@@ -165,15 +166,39 @@ impl Run<'_> {
         terminal.header(plan, &walls);
         self.notes(terminal);
         let started = Instant::now();
-        let running = launcher.start_command(self.outline, signals.as_fd()).or_fault()?;
-        let upper = running.upper.as_ref().map(|fd| fd.as_fd().try_clone_to_owned()).transpose();
-        let upper = upper.map_err(|error| fault::of(&error, None))?;
+        let mut running = launcher.start_command(self.outline, signals.as_fd()).or_fault()?;
+        let (upper, copy) = (running.upper.take(), running.copy.take());
+        // A copy takes its time, which is not the command's.
+        let started = if copy.is_some() { Instant::now() } else { started };
+        let (view, mut warnings) = self.view(copy.as_ref(), reports, terminal);
         let outcome = self.watch(running, &boxed, &signals, started, reports, terminal)?;
         let box_id = boxed.id.clone();
         let ending = boxed.end()?;
-        let (carried_out, mut warnings) = upper.map(|upper| self.carry_out(&upper)).transpose()?.unwrap_or_default();
+        let carried_out = upper.map(|upper| self.carry_out(&upper, copy.as_ref())).transpose()?;
+        let (carried_out, left_behind) = carried_out.unwrap_or_default();
+        warnings.extend(left_behind);
         warnings.extend(self.planted());
-        Ok(Ended { outcome, walls, box_id, carried_out, warnings, ending, signals })
+        Ok(Ended { outcome, walls, view, box_id, carried_out, warnings, ending, signals })
+    }
+
+    /// How the box sees the project, and warnings about it. A copy is told before the run: nobody asked for it.
+    fn view(
+        &self,
+        copy: Option<&CopyMade>,
+        reports: &mut ReportDir,
+        terminal: &mut Terminal,
+    ) -> (ProjectView, Vec<String>) {
+        let Some(CopyMade { copy, left_out, .. }) = copy else {
+            let view = if self.plan.view.write.value { ProjectView::Write } else { ProjectView::Overlay };
+            return (view, Vec::new());
+        };
+        let mut warnings = left_out.clone();
+        let event = RunEvent::ProjectCopied { copy: copy.clone() };
+        if let Err(error) = reports.journal(&event) {
+            warnings.push(format!("the journal is not complete: {error}"));
+        }
+        terminal.on(&event);
+        (ProjectView::Copy(copy.clone()), warnings)
     }
 
     /// What the user must know before the run although it does not hinder it.
@@ -246,13 +271,13 @@ impl Run<'_> {
         })
     }
 
-    /// Declared outputs leave the dead box's upper layer.
-    fn carry_out(&self, upper: &OwnedFd) -> Result<(Vec<String>, Vec<String>), Box<Fault>> {
+    /// Declared outputs leave the layer that the dead box wrote.
+    fn carry_out(&self, upper: &OwnedFd, copy: Option<&CopyMade>) -> Result<(Vec<String>, Vec<String>), Box<Fault>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let project = rustix::fs::open(&self.plan.project, flags, Mode::empty())
             .map_err(|errno| fault::of(&std::io::Error::from(errno), Some("the project's folder is gone".into())))?;
         let caps = Caps::of_bytes(self.plan.limits.tmp_bytes.value.0);
-        let written = Written { root: upper.as_fd(), since: None };
+        let written = Written { root: upper.as_fd(), since: copy.map(|copy| copy.finished) };
         let carried = testbox_supervisor::carry_out(written, project.as_fd(), &self.plan.view.outputs.value, caps);
         Ok((carried.copied, carried.warnings))
     }

@@ -1,4 +1,4 @@
-//! `output`: the files that are carried out of the overlay view after the run.
+//! `output`: the files that are carried out of the view of the project after the run.
 
 use std::str::FromStr;
 

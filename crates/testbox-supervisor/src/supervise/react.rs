@@ -137,7 +137,10 @@ impl Supervisor<'_, '_> {
 
     fn on_message(&mut self, message: InitMessage, now: Instant) {
         match message {
-            InitMessage::Created { .. } | InitMessage::Descriptors { .. } => {}
+            InitMessage::Created { .. }
+            | InitMessage::Copying
+            | InitMessage::Copied { .. }
+            | InitMessage::Descriptors { .. } => {}
             InitMessage::Ready { readback } => {
                 self.found.readback = Some(readback.clone());
                 self.events.emit(&RunEvent::Started { readback });

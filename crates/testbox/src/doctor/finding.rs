@@ -27,7 +27,7 @@ pub(super) enum State {
     Ok,
     /// A default run needs it, and it cannot be built.
     Missing,
-    /// It cannot be built, and only a run that asks for it needs it.
+    /// It cannot be built, and no run needs it, or only one that asks for it.
     Absent,
     /// It could not be probed, because something that it stands on is missing.
     Unknown,
@@ -54,6 +54,11 @@ impl Finding {
     /// Something that a default run needs, without the error of another room.
     pub(super) fn missing(subject: &'static str, text: impl Into<String>) -> Self {
         Self::new(subject, State::Missing, text)
+    }
+
+    /// Something that no default run needs.
+    pub(super) fn absent(subject: &'static str, text: impl Into<String>) -> Self {
+        Self::new(subject, State::Absent, text)
     }
 
     /// Something that stands on what is missing.

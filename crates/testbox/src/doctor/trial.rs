@@ -9,7 +9,9 @@ use std::time::Instant;
 use rustix::fs::MemfdFlags;
 use testbox_bundle::{Host, Outline};
 use testbox_config::{Auto, HostPath, Layer, Switch, Typed, WallName, flag, flags};
-use testbox_model::{DiskUse, Duration, ExitCode, Fault, PayloadEnd, Readback, RunEvent, RunPlan, Size, StopCause};
+use testbox_model::{
+    DiskUse, Duration, ExitCode, Fault, PayloadEnd, ProjectCopy, Readback, RunEvent, RunPlan, Size, StopCause,
+};
 use testbox_sandbox::{Launcher, Running, Streams, Wiring};
 use testbox_supervisor::{GroupMeter, HostStreams, Inputs, Outcome, Unfiltered};
 
@@ -38,6 +40,8 @@ pub(super) struct Said {
     pub(super) payload: PayloadEnd,
     pub(super) output: String,
     pub(super) disk: Vec<DiskUse>,
+    /// The copy of the project, where it could be no overlay.
+    pub(super) copy: Option<ProjectCopy>,
 }
 
 impl<'a> Trial<'a> {
@@ -103,7 +107,8 @@ fn in_box(
     ground: &Ground,
 ) -> Result<Said, Box<Fault>> {
     let started = Instant::now();
-    let running = launcher.start_command(outline, ground.signals.as_fd()).or_fault()?;
+    let mut running = launcher.start_command(outline, ground.signals.as_fd()).or_fault()?;
+    let copy = running.copy.take().map(|made| made.copy);
     let printed = rustix::fs::memfd_create("testbox-doctor", MemfdFlags::CLOEXEC).map_err(io_fault)?;
     let mut readback = None;
     let outcome = supervised(running, plan, boxed, ground, started, printed.as_fd(), &mut |event| {
@@ -111,7 +116,7 @@ fn in_box(
             readback = Some(found.clone());
         }
     })?;
-    told(outcome, readback, std::fs::File::from(printed))
+    Ok(Said { copy, ..told(outcome, readback, std::fs::File::from(printed))? })
 }
 
 fn supervised(
@@ -162,6 +167,7 @@ fn told(outcome: Outcome, readback: Option<Readback>, mut printed: std::fs::File
         payload: evidence.payload,
         output: String::from_utf8_lossy(&output).trim().to_owned(),
         disk: evidence.disk,
+        copy: None,
     })
 }
 

@@ -19,8 +19,9 @@ const LIMITS: [(&str, &str); 17] = [
     ("io-write", "The same for writes. Where the kernel cannot slow down buffered writes, the report says so."),
     (
         "tmp-size",
-        "One bounded tmpfs for /tmp, HOME and the written layer of the project, with a bounded number of files; /dev/shm has \
-         the same size again. Both are charged to memory. Beyond it writes fail; if the command fails then, 122.",
+        "One bounded tmpfs for /tmp, HOME and the written layer of the project (or a copy of it, where the kernel refuses an \
+         overlay), with a bounded number of files; /dev/shm has the same size again. Both are charged to memory. Beyond it \
+         writes fail; if the command fails then, 122.",
     ),
     ("output-limit", "Bytes on stdout and stderr together. Beyond it the run is ended (123)."),
     ("fsize", "Bytes of one file. Beyond it the writer gets SIGXFSZ (122)."),

@@ -10,6 +10,7 @@ pub(super) struct ViewOptions {
     /// Mount the project read-write instead of as an overlay view
     ///
     /// Without it the box sees the project, may write to its view, and what it wrote is thrown away but for --output.
+    /// Where the kernel refuses an overlay, the view is a copy, which takes room of --tmp-size.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     write: Option<Typed<Switch>>,
 
@@ -32,7 +33,7 @@ pub(super) struct ViewOptions {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     hide: Vec<Typed<HostPath>>,
 
-    /// Carry these files out of the overlay view when the box is dead (repeatable)
+    /// Carry these files out of the view of the project when the box is dead (repeatable)
     ///
     /// Accepted are globs relative to the project; `*` stays in one folder, `**` does not. What --junitxml, --cov-report
     /// and the like of the command name inside the project is added by itself. Example: --output 'build/**'

@@ -1,5 +1,7 @@
 //! The view of a project: a box writes into it, and nothing may arrive on the host.
 
+use testbox_model::ProjectCopy;
+
 use super::super::finding::{Finding, State};
 use super::super::ground::Ground;
 use super::super::trial::Trial;
@@ -21,7 +23,17 @@ pub(super) fn probe(ground: &mut Ground) -> Finding {
         return Finding::missing(SUBJECT, "what a box wrote into its view arrived in the project");
     }
     match said.output.as_str() {
-        "written" => Finding::ok(SUBJECT, "a box wrote into its view of a project, and the project is unchanged"),
+        "written" => match said.copy {
+            None => Finding::ok(SUBJECT, "a box wrote into its view of a project, and the project is unchanged"),
+            Some(copy) => copied(&copy),
+        },
         other => Finding::missing(SUBJECT, format!("a box cannot write into its view of a project: `{other}`")),
     }
+}
+
+/// No wall is missing where boxes get a copy: it only takes its room and its time.
+fn copied(copy: &ProjectCopy) -> Finding {
+    Finding::absent(SUBJECT, "boxes get a copy of their project; a box wrote into it, and the project is unchanged")
+        .because([copy.because.clone()])
+        .fix("the copy takes scratch space: if a project does not fit, give it room with `--tmp-size SIZE`")
 }

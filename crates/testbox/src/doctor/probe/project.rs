@@ -19,7 +19,8 @@ pub(super) fn probe(ground: &mut Ground) -> Finding {
         return Finding::unknown(SUBJECT);
     }
     match (Trial { own_project: true, ..Trial::of(&["/bin/true"]) }).run(ground) {
-        Ok(_) => Finding::ok(SUBJECT, format!("`/bin/true` ran in a box of {}", shown(&plan.project))),
+        Ok(said) => Finding::ok(SUBJECT, format!("`/bin/true` ran in a box of {}", shown(&plan.project)))
+            .because(said.copy.map(|copy| format!("the box got {}", copy.told()))),
         Err(fault) => Finding::failed(SUBJECT, State::Missing, &fault)
             .because([format!("the project is {}", shown(&plan.project))]),
     }
