@@ -35,6 +35,7 @@ fn main() {
             pytest,
         ),
         case("a project that does not fit is an error before the command, with its size", ROOT, too_big),
+        case("a run that is interrupted while the project is copied ends at once, and says so", ROOT, interrupted),
         case("room that the copy takes is told as the copy's", ROOT, full),
         case("with --write there is no copy, and every report says so", &[Need::Box], write),
         case("the doctor says that boxes get copies", ROOT, doctor),
@@ -325,6 +326,18 @@ fn too_big() {
     let finished = memory.sh(&["--memory", "32M", "--tmp-size", "32M"], "echo STARTED").expect_code(125);
     assert!(finished.stderr.contains("do not fit into three quarters of the box's memory of 32.0 MiB"), "{finished:?}");
     ground.sh(&["--tmp-size", "32M"], "wc -c < big").expect_code(0);
+}
+
+/// Should the copy be ready before the signal comes, the run ends in the same way.
+fn interrupted() {
+    let ground = Ground::of_root("head -c 200000000 /dev/zero > big; mkdir many; cd many; touch $(seq 3000); cd ..");
+    let stop = "\"$@\" & pid=$!; sleep 0.15; kill -TERM $pid; wait $pid";
+    let mut command = ["sh", "-c", stop, "sh"].map(str::to_owned).to_vec();
+    command.push(testbox_bin().to_string_lossy().into_owned());
+    command.extend(ground.outer.run_words());
+    command.extend(["--memory", "1G", "--tmp-size", "500M", "--", "sleep", "600"].map(str::to_owned));
+    let finished = ground.start(&command).expect_code(130);
+    assert!(finished.stderr.to_lowercase().contains("interrupted"), "{}", finished.stderr);
 }
 
 fn full() {

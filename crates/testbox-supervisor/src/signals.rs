@@ -8,6 +8,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::SupervisorError;
 
+/// What ends a run.
+const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
 /// What ends a run, resizes its terminal or suspends it.
 const WANTED: [Signal; 6] =
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGWINCH, Signal::SIGTSTP];
@@ -20,6 +23,8 @@ const WANTED: [Signal; 6] =
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
+    /// Readable when one of those is pending that end a run.
+    ending: SignalFd,
     before: SigSet,
 }
 
@@ -30,12 +35,15 @@ impl Signals {
     /// The mask cannot be changed or no descriptor is left.
     pub fn install() -> Result<Self, SupervisorError> {
         let ignored = ignored_signals();
-        let mask: SigSet = WANTED.into_iter().filter(|signal| ignored & bit(*signal) == 0).collect();
+        let heeded = |signal: &Signal| ignored & bit(*signal) == 0;
+        let mask: SigSet = WANTED.into_iter().filter(heeded).collect();
+        let ending: SigSet = ENDING.into_iter().filter(heeded).collect();
         let before = SigSet::thread_get_mask().map_err(|source| failed("read the mask", source))?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let fd = SignalFd::with_flags(&mask, flags).map_err(|source| failed("create a signalfd", source))?;
+        let open = |mask| SignalFd::with_flags(mask, flags).map_err(|source| failed("create a signalfd", source));
+        let (fd, ending) = (open(&mask)?, open(&ending)?);
         mask.thread_block().map_err(|source| failed("block the mask", source))?;
-        Ok(Self { fd, before })
+        Ok(Self { fd, ending, before })
     }
 
     /// Gives this thread the mask it had before [`Signals::install`]: for children of a fork.
@@ -46,13 +54,13 @@ impl Signals {
         self.before.thread_set_mask().map_err(|source| failed("restore the mask", source))
     }
 
-    /// The run is over and told: what arrived meanwhile, as a third Ctrl-C, has nothing left to end.
+    /// The run is over and told, or will not begin: what arrived meanwhile, as a third Ctrl-C, has nothing left to end.
     pub fn dismiss(self) {
         while self.next().is_some() {}
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.as_fd()
+        self.fd.as_fd()
     }
 
     /// The next pending signal.
@@ -62,10 +70,10 @@ impl Signals {
     }
 }
 
-/// Readable when a signal is pending: a launch can be cancelled by it.
+/// Readable when a signal is pending that ends a run: a launch can be cancelled by it, but not by a terminal's new size.
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.ending.as_fd()
     }
 }
 
@@ -101,7 +109,15 @@ mod tests {
         let before = SigSet::thread_get_mask().unwrap();
         let signals = Signals::install().unwrap();
         assert_eq!(signals.next(), None);
+        let ready = || {
+            let mut fds = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
+        };
+        raise(Signal::SIGWINCH).unwrap();
+        assert!(!ready(), "a new size ends nothing");
+        assert_eq!(signals.next(), Some(Signal::SIGWINCH));
         raise(Signal::SIGTERM).unwrap();
+        assert!(ready());
         raise(Signal::SIGINT).unwrap();
         let mut got = [signals.next().unwrap(), signals.next().unwrap()];
         got.sort_by_key(|signal| *signal as i32);

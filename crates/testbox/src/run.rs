@@ -166,7 +166,14 @@ impl Run<'_> {
         terminal.header(plan, &walls);
         self.notes(terminal);
         let started = Instant::now();
-        let mut running = launcher.start_command(self.outline, signals.as_fd()).or_fault()?;
+        let mut running = match launcher.start_command(self.outline, signals.as_fd()).or_fault() {
+            Ok(running) => running,
+            Err(fault) => {
+                // The signal that cancelled the launch is told and not obeyed a second time.
+                signals.dismiss();
+                return Err(fault);
+            }
+        };
         let (upper, copy) = (running.upper.take(), running.copy.take());
         // A copy takes its time, which is not the command's.
         let started = if copy.is_some() { Instant::now() } else { started };
