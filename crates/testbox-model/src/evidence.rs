@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, FileProfile, SetupStep, TestRow};
+use crate::{Bytes, FileProfile, SetupStep, TestRow, Timeline};
 
 /// Everything known about a run when it is over.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -250,6 +250,18 @@ pub struct PytestEvidence {
     pub collection: Vec<FileProfile>,
 }
 
+impl PytestEvidence {
+    /// The file that the run ended in has cost what the box has taken since it began: its interpreter tells no more.
+    pub fn end_collection(&mut self, timeline: &Timeline, peak_bytes: u64) {
+        let early = matches!(self.stage, PytestStage::Configuration | PytestStage::Collection);
+        if let Some(file) = self.collection.last_mut().filter(|file| early && file.wall_ms.is_none()) {
+            let before = timeline.samples.iter().rev().find(|sample| sample.at_ms <= file.started_ms);
+            let taken = peak_bytes.saturating_sub(before.map_or(0, |sample| sample.memory_bytes));
+            file.growth_bytes = i64::try_from(taken).unwrap_or(i64::MAX);
+        }
+    }
+}
+
 /// How far a session came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -330,5 +342,28 @@ mod tests {
         assert_eq!(told(&[installed, "<string>:1 in f", test]).as_deref(), Some(test));
         assert_eq!(told(&[handler, installed]).as_deref(), Some(handler));
         assert_eq!(told(&[]), None);
+    }
+
+    #[test]
+    fn a_file_in_which_the_run_ended_has_what_the_box_took_since() {
+        let mut timeline = Timeline::new(100);
+        for (at_ms, memory_bytes) in [(100, 10), (200, 30), (300, 90)] {
+            timeline.push(crate::Sample { at_ms, memory_bytes, pids: 1, cpu_ms: 0 });
+        }
+        let file = |nodeid: &str, wall_ms| FileProfile {
+            nodeid: nodeid.to_owned(),
+            started_ms: 250,
+            wall_ms,
+            ..FileProfile::default()
+        };
+        let growth_in = |stage, wall_ms| {
+            let collection = vec![file("a.py", Some(1)), file("b.py", wall_ms)];
+            let mut seen = PytestEvidence { stage, collection, ..PytestEvidence::default() };
+            seen.end_collection(&timeline, 100);
+            [seen.collection[0].growth_bytes, seen.collection[1].growth_bytes]
+        };
+        assert_eq!(growth_in(PytestStage::Collection, None), [0, 70]);
+        assert_eq!(growth_in(PytestStage::Collection, Some(5)), [0, 0], "it ended");
+        assert_eq!(growth_in(PytestStage::Tests, None), [0, 0], "others have taken it since");
     }
 }

@@ -89,9 +89,11 @@ pub enum TestVerdict {
 pub struct FileProfile {
     /// The file's node id.
     pub nodeid: String,
+    /// When it began, in milliseconds since the start of the run.
+    pub started_ms: u64,
     /// Wall time in milliseconds; `None`: the collection ended in it.
     pub wall_ms: Option<u64>,
-    /// Growth of the interpreter's resident memory, in bytes.
+    /// Growth of the interpreter's resident memory, in bytes; of the box's memory if the collection ended in it.
     pub growth_bytes: i64,
     /// Its heavy imports, in the order of their end.
     pub imports: Vec<ImportProfile>,

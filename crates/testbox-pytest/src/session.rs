@@ -9,6 +9,8 @@ use crate::wire::{DoneSaid, Frame, ImportSaid};
 
 /// Tests that run at once, at most; a plugin that names more is not believed.
 const MAX_RUNNING: usize = 1024;
+/// Stands for a file where something is imported before the first one.
+const CONFIGURATION: &str = "configuration";
 /// Characters of a node id, a version or a module that are kept.
 const MAX_TEXT: usize = 4096;
 /// Bytes that files and heavy imports of the collection may take.
@@ -51,8 +53,8 @@ impl Session {
         match frame {
             Frame::Hello { python, pytest, .. } => (self.seen.python, self.seen.version) = (cut(python), cut(pytest)),
             Frame::Phase { name } => self.seen.stage = stage(&name).unwrap_or(self.seen.stage),
-            Frame::Collect { id } => self.collect(cut(id)),
-            Frame::Import(said) => self.import(said),
+            Frame::Collect { id } => self.collect(cut(id), at_ms),
+            Frame::Import(said) => self.import(said, at_ms),
             Frame::Profile { id, wall_ms, growth } => self.profile(cut(id), wall_ms, growth),
             Frame::Collected { total } => {
                 self.seen.collecting = None;
@@ -136,23 +138,31 @@ impl Session {
         Some(row)
     }
 
-    fn collect(&mut self, id: String) {
-        self.open_profile(id.clone());
+    fn collect(&mut self, id: String, at_ms: u64) {
+        if let [configuration] = &mut self.seen.collection[..]
+            && configuration.wall_ms.is_none()
+            && configuration.nodeid == CONFIGURATION
+        {
+            configuration.wall_ms = Some(at_ms.saturating_sub(configuration.started_ms));
+            configuration.growth_bytes = configuration.imports.iter().map(|i| i.growth_bytes).max().unwrap_or(0);
+        }
+        self.open_profile(id.clone(), at_ms);
         self.seen.collecting = Some(id);
     }
 
-    fn open_profile(&mut self, nodeid: String) {
+    fn open_profile(&mut self, nodeid: String, started_ms: u64) {
         if self.spend_on_profile(&nodeid) {
-            self.seen.collection.push(FileProfile { nodeid, ..FileProfile::default() });
+            self.seen.collection.push(FileProfile { nodeid, started_ms, ..FileProfile::default() });
         }
     }
 
     /// An import belongs to the file that is being collected; before the first one, to pytest's configuration.
-    fn import(&mut self, said: ImportSaid) {
-        if self.seen.collection.is_empty() {
-            self.open_profile("configuration".to_owned());
-        }
+    fn import(&mut self, said: ImportSaid, at_ms: u64) {
         let ImportSaid { module, growth, wall_ms } = said;
+        if self.seen.collection.is_empty() {
+            // The first word of it comes at the end of an import.
+            self.open_profile(CONFIGURATION.to_owned(), at_ms.saturating_sub(wall_ms));
+        }
         let module = cut(module);
         if self.spend_on_profile(&module)
             && let Some(file) = self.seen.collection.last_mut()
@@ -349,7 +359,7 @@ mod tests {
         let seen = after(vec![import("numpy"), collect("a.py"), import("torch"), profile, collect("b.py")]);
         let told: Vec<_> =
             seen.collection.iter().map(|file| (file.nodeid.as_str(), file.wall_ms, file.imports.len())).collect();
-        assert_eq!(told, [("configuration", None, 1), ("a.py", Some(8), 1), ("b.py", None, 0)]);
+        assert_eq!(told, [("configuration", Some(1), 1), ("a.py", Some(8), 1), ("b.py", None, 0)]);
     }
 
     #[test]

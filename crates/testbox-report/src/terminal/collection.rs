@@ -21,7 +21,7 @@ const MODULE_WIDTH: usize = 80;
 
 pub(super) fn lines(record: &RunRecord, kind: VerdictKind) -> Vec<String> {
     let Some(seen) = &record.evidence.pytest else { return vec![] };
-    let total = Total::of(&seen.collection);
+    let total = Total::of(&seen.collection, record.duration_ms);
     let limit = record.evidence.memory.limit_bytes.map_or(u64::MAX, |limit| limit.0);
     let heavy = total.growth_bytes >= HEAVY || u64::try_from(total.growth_bytes).is_ok_and(|grown| grown >= limit / 4);
     if seen.collection.is_empty() || !(heavy || total.wall_ms >= SLOW_MS || ended_the_run(seen, kind)) {
@@ -34,7 +34,8 @@ pub(super) fn lines(record: &RunRecord, kind: VerdictKind) -> Vec<String> {
         false => files.sort_by_key(|file| (file.wall_ms.is_some(), Reverse(file.wall_ms))),
     }
     let mut lines = vec![format!("collection: {}", total.told(seen.collection.len()))];
-    lines.extend(files.iter().take(LISTED).map(|file| format!("  {}", told(file, by_growth))));
+    let files = files.iter().take(LISTED);
+    lines.extend(files.map(|file| format!("  {}", told(file, record.duration_ms, by_growth))));
     lines
 }
 
@@ -54,9 +55,9 @@ struct Total {
 }
 
 impl Total {
-    fn of(files: &[FileProfile]) -> Self {
+    fn of(files: &[FileProfile], duration_ms: u64) -> Self {
         files.iter().fold(Self { wall_ms: 0, growth_bytes: 0 }, |total, file| Self {
-            wall_ms: total.wall_ms.saturating_add(file.wall_ms.unwrap_or(0)),
+            wall_ms: total.wall_ms.saturating_add(took_ms(file, duration_ms)),
             growth_bytes: total.growth_bytes.saturating_add(file.growth_bytes),
         })
     }
@@ -68,17 +69,20 @@ impl Total {
 }
 
 /// `tests/test_nlp.py +512.0 MiB in 8.1 s, of which spacy +480.0 MiB`.
-fn told(file: &FileProfile, by_growth: bool) -> String {
-    let time = match file.wall_ms {
-        Some(ms) => format!("in {}", Duration::from_ms(ms)),
-        None => "so far, it did not end".to_owned(),
-    };
+fn told(file: &FileProfile, duration_ms: u64, by_growth: bool) -> String {
+    let time = Duration::from_ms(took_ms(file, duration_ms));
+    let end = if file.wall_ms.is_some() { "" } else { ", it did not end" };
     let largest = match by_growth {
         true => file.imports.iter().max_by_key(|import| import.growth_bytes),
         false => file.imports.iter().max_by_key(|import| import.wall_ms),
     };
     let import = largest.map(|import| format!(", of which {}", imported(import, by_growth))).unwrap_or_default();
-    format!("{} {} {time}{import}", short_line(&file.nodeid, NAME_WIDTH), signed(file.growth_bytes))
+    format!("{} {} in {time}{end}{import}", short_line(&file.nodeid, NAME_WIDTH), signed(file.growth_bytes))
+}
+
+/// The file that the run ended in took until then.
+fn took_ms(file: &FileProfile, duration_ms: u64) -> u64 {
+    file.wall_ms.unwrap_or(duration_ms.saturating_sub(file.started_ms))
 }
 
 fn imported(import: &ImportProfile, by_growth: bool) -> String {

@@ -108,7 +108,7 @@ pub(crate) fn collected(nodeid: &str, wall_ms: Option<u64>, mib: i64) -> FilePro
     let import =
         |module: &str, wall_ms, mib: i64| ImportProfile { module: module.to_owned(), wall_ms, growth_bytes: mib << 20 };
     let imports = vec![import("grpc", ms / 2, mib / 8), import("spacy", ms / 4, mib / 2)];
-    FileProfile { nodeid: nodeid.to_owned(), wall_ms, growth_bytes: mib << 20, imports }
+    FileProfile { nodeid: nodeid.to_owned(), started_ms: 0, wall_ms, growth_bytes: mib << 20, imports }
 }
 
 /// A test that passed; `n` decides its numbers.

@@ -136,6 +136,9 @@ impl Supervisor<'_, '_> {
             left_behind: self.found.left_behind,
         };
         evidence.memory.largest = collected.largest;
+        if let (Some(seen), Some(peak)) = (&mut evidence.pytest, evidence.memory.peak_bytes) {
+            seen.end_collection(&collected.timeline, peak.0);
+        }
         let warnings = self.events.into_warnings();
         Ok(Outcome { evidence, timeline: collected.timeline, warnings, duration_ms })
     }

@@ -202,13 +202,14 @@ fn a_collection_that_ended_the_run_names_the_file_first() {
         (seen.stage, seen.collecting) = (PytestStage::Collection, Some("b.py".to_owned()));
         seen.tests.clear();
         seen.collection = vec![sample::collected("a.py", Some(2_000), 20), sample::collected("b.py", None, 16)];
+        seen.collection[1].started_ms = 2_000;
     });
     assert_eq!(
         lines_with(&record, &["where", "collection", ".py +"]),
         [
             "  where: collecting b.py",
-            "  collection: 2 files in 2 s, +36.0 MiB",
-            "    b.py +16.0 MiB so far, it did not end, of which spacy +8.0 MiB",
+            "  collection: 2 files in 3.2 s, +36.0 MiB",
+            "    b.py +16.0 MiB in 1.2 s, it did not end, of which spacy +8.0 MiB",
             "    a.py +20.0 MiB in 2 s, of which spacy +10.0 MiB",
         ]
     );
