@@ -207,7 +207,7 @@ pub struct DiskUse {
     pub inodes: u64,
     /// The highest number of inodes in use that was seen.
     pub peak_inodes: u64,
-    /// It was seen full: no block or no inode left.
+    /// It was seen full: no block or no inode left, or a thousandth of them, at most 16.
     pub full: bool,
 }
 
