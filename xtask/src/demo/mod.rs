@@ -40,8 +40,16 @@ struct Row {
     complaints: Vec<String>,
 }
 
-/// Sets up, builds, runs all cases and prints the table.
+/// Runs the cases; an error if one came out in another way than expected.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
+    match cases(workspace, options.only.as_deref())? {
+        (_, 0) => Ok(()),
+        (total, failed) => Err(Error::NotAllHeld { what: "demo", failed, total }),
+    }
+}
+
+/// Sets up, builds, runs the cases and prints the table; how many there were, and how many came out in another way.
+pub(crate) fn cases(workspace: &Workspace, only: Option<&str>) -> Result<(usize, usize), Error> {
     let venv = setup::sample(workspace, true)?;
     println!("demo  building testbox (release)");
     let binary = testbox::build(workspace)?;
@@ -49,17 +57,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
     let testbox = Testbox::probe(&binary, &stage.project, |binary| Program::new(binary))?;
     introduce(&stage, &testbox);
     let host = Host::watch(&stage)?;
-    let wanted = |case: &&'static Case| options.only.as_ref().is_none_or(|name| case.name.contains(name.as_str()));
+    let wanted = |case: &&'static Case| only.is_none_or(|name| case.name.contains(name));
     let mut rows = vec![];
     for case in CASES.iter().filter(wanted) {
         rows.push(run_case(case, &stage, &testbox, &host)?);
     }
     print_table(&rows);
-    let failed = rows.iter().filter(|row| !row.complaints.is_empty()).count();
-    match failed {
-        0 => Ok(()),
-        failed => Err(Error::NotAllHeld { what: "demo", failed, total: rows.len() }),
-    }
+    Ok((rows.len(), rows.iter().filter(|row| !row.complaints.is_empty()).count()))
 }
 
 fn introduce(stage: &Stage, testbox: &Testbox) {

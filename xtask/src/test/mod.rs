@@ -36,7 +36,7 @@ pub(crate) struct Options {
 }
 
 /// The parts, in the order in which they run.
-const PARTS: [Part; 16] = [
+const PARTS: [Part; 17] = [
     Part { name: "fmt", about: "sources are formatted", run: cargo_parts::fmt },
     Part {
         name: "arrows",
@@ -59,6 +59,7 @@ const PARTS: [Part; 16] = [
         run: recipes::run,
     },
     Part { name: "packages", about: "Debian package and wheel: built, installed, run, removed", run: packages::run },
+    Part { name: "demo", about: "`cargo xtask demo`: runaways contained and explained", run: sample::demo },
     Part { name: "blackbox", about: "tests of the release binary", run: cargo_parts::blackbox },
     Part {
         name: "guest",

@@ -1,7 +1,9 @@
-//! The sample project under plain pytest: its ordinary tests pass, its runaways refuse to run.
+//! The sample project: under plain pytest its ordinary tests pass and its runaways refuse to run; in boxes all of them
+//! come out as README.md says.
 
 use std::path::{Path, PathBuf};
 
+use crate::demo;
 use crate::error::Error;
 use crate::program::Program;
 use crate::setup::Places;
@@ -29,6 +31,14 @@ pub(crate) fn run(context: &Context<'_>) -> Result<Outcome, Error> {
     }
     let counts = [ordinary_counts, Counts { passed: refusals, ..Counts::default() }].into_iter().sum();
     let failure = (!complaints.is_empty()).then(|| complaints.join("\n"));
+    Ok(Outcome::tests(counts, vec![], failure))
+}
+
+/// Runs all cases of the demonstration.
+pub(crate) fn demo(context: &Context<'_>) -> Result<Outcome, Error> {
+    let (total, failed) = demo::cases(context.workspace, None)?;
+    let counts = Counts { passed: (total - failed) as u64, failed: failed as u64, skipped: 0 };
+    let failure = (failed > 0).then(|| format!("{failed} of {total} cases came out in another way, see above"));
     Ok(Outcome::tests(counts, vec![], failure))
 }
 
