@@ -139,6 +139,21 @@ impl DiskUse {
     /// The name of the scratch space.
     pub const SCRATCH: &'static str = "scratch";
 
+    /// Who found no room gives back a little before anybody can look, such as the file that took its output: so much of a
+    /// file system may be free, one part in so many and at most so many blocks or inodes, and there was no room.
+    const SPARE_SHARE: u64 = 1024;
+    const SPARE_MOST: u64 = 16;
+
+    /// Whether there was no room, as far as one can see, when `free` of `all` blocks or inodes were free.
+    pub fn is_spent(all: u64, free: u64) -> bool {
+        all > 0 && free <= (all / Self::SPARE_SHARE).clamp(1, Self::SPARE_MOST)
+    }
+
+    /// It ran out of inodes, whatever became of its blocks.
+    pub fn has_spent_inodes(&self) -> bool {
+        Self::is_spent(self.inodes, self.inodes.saturating_sub(self.peak_inodes))
+    }
+
     /// The file system in a sentence: `the scratch space`, `/dev/shm`.
     pub fn place(&self) -> String {
         if self.name.starts_with('/') { self.name.clone() } else { format!("the {} space", self.name) }
@@ -207,7 +222,7 @@ pub struct DiskUse {
     pub inodes: u64,
     /// The highest number of inodes in use that was seen.
     pub peak_inodes: u64,
-    /// It was seen full: no block or no inode left, or a thousandth of them, at most 16.
+    /// It was seen full: its blocks or its inodes were spent, see [`DiskUse::is_spent`].
     pub full: bool,
 }
 
@@ -365,5 +380,13 @@ mod tests {
         assert_eq!(growth_in(PytestStage::Collection, None), [0, 70]);
         assert_eq!(growth_in(PytestStage::Collection, Some(5)), [0, 0], "it ended");
         assert_eq!(growth_in(PytestStage::Tests, None), [0, 0], "others have taken it since");
+    }
+
+    #[test]
+    fn a_little_may_be_free_of_what_was_spent() {
+        assert!(DiskUse::is_spent(8192, 8) && !DiskUse::is_spent(8192, 9), "32 MiB");
+        assert!(DiskUse::is_spent(1 << 20, 16) && !DiskUse::is_spent(1 << 20, 17), "4 GiB");
+        assert!(DiskUse::is_spent(100, 1) && !DiskUse::is_spent(100, 2));
+        assert!(!DiskUse::is_spent(0, 0), "not bounded");
     }
 }

@@ -174,7 +174,7 @@ fn refused(record: &RunRecord) -> Option<Verdict> {
         return Some(verdict(VerdictKind::Disk, ExitCode::Disk, summary, Some("raise it with `--fsize SIZE`".into())));
     }
     if let Some(full) = evidence.disk.iter().find(|disk| disk.full) {
-        let by_inodes = full.peak_inodes >= full.inodes && full.inodes > 0;
+        let by_inodes = full.has_spent_inodes();
         let what = match by_inodes {
             true => format!("all {} inodes of {} were used", full.inodes, full.place()),
             false => format!("all {} of {} were used", full.size_bytes, full.place()),

@@ -5,11 +5,6 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{StatVfs, fstatvfs};
 use testbox_model::{Bytes, DiskUse};
 
-/// Who found no room gives back a little before anybody can look, such as the file that took its output: so much of a file
-/// system may be free, one part in so many and at most so many blocks or inodes, and it was full.
-const SPARE_SHARE: u64 = 1024;
-const SPARE_MOST: u64 = 16;
-
 pub(crate) struct Disks(Vec<(OwnedFd, DiskUse)>);
 
 impl Disks {
@@ -42,11 +37,7 @@ fn take(disk: &mut DiskUse, stat: &StatVfs) {
     disk.inodes = stat.f_files;
     disk.peak_bytes = disk.peak_bytes.max(Bytes(used_bytes));
     disk.peak_inodes = disk.peak_inodes.max(used_inodes);
-    disk.full |= is_full(stat.f_blocks, stat.f_bfree) || is_full(stat.f_files, stat.f_ffree);
-}
-
-fn is_full(all: u64, free: u64) -> bool {
-    all > 0 && free <= (all / SPARE_SHARE).clamp(1, SPARE_MOST)
+    disk.full |= DiskUse::is_spent(stat.f_blocks, stat.f_bfree) || DiskUse::is_spent(stat.f_files, stat.f_ffree);
 }
 
 #[cfg(test)]
@@ -80,9 +71,6 @@ mod tests {
         take(&mut disk, &stat(90, 40));
         assert!(disk.full);
         assert_eq!((disk.peak_bytes, disk.peak_inodes), (Bytes(409_600), 48));
-        assert!(is_full(8192, 8) && !is_full(8192, 9), "32 MiB");
-        assert!(is_full(1 << 20, 16) && !is_full(1 << 20, 17), "4 GiB");
-        assert!(!is_full(0, 0), "not bounded");
         let mut inodes = unused("scratch".to_owned());
         take(&mut inodes, &stat(50, 0));
         assert!(inodes.full);

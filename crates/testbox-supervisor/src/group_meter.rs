@@ -9,12 +9,10 @@ use rustix::io::read;
 use testbox_cgroup::{BoxGroup, CgroupError, MemoryAlarm, Slots};
 use testbox_model::{Limits, StopCause, Wall, WallState};
 
-use crate::meter::{Counters, Meter, MeterError, Usage};
+use crate::meter::{Counters, Meter, MeterError, SLOWED, Usage};
 use crate::watchdog::{Watchdog, WatchdogLimits};
 
 const INTERVAL: Duration = Duration::from_millis(100);
-/// An interpreter that is slowed down has so long to dump its stacks.
-const SLOWED: Duration = Duration::from_millis(90);
 /// What comes near its limit again and again is slowed down this seldom.
 const REST: Duration = Duration::from_secs(5);
 

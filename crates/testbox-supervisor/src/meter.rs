@@ -8,6 +8,9 @@ use rustix::event::PollFlags;
 use testbox_cgroup::Slots;
 use testbox_model::{CpuEvidence, IoEvidence, MemoryEvidence, PidsEvidence, StopCause};
 
+/// Whom an alarm near a memory limit slows down (cgroup v2) has so long to dump its stacks.
+pub(crate) const SLOWED: Duration = Duration::from_millis(90);
+
 /// What the box uses now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -531,17 +531,29 @@ def test_progress_is_one_line_on_a_terminal_and_leaves_no_trace(tmp_path):
     assert "\x1b" not in plain.output and "of 15" not in plain.output
 
 
+#: In a test file: the worker's socket, found among its descriptors, and a frame on it.
+CHANNEL = (
+    "import json, os, socket, struct\n"
+    "def channel():\n"
+    "    for number in range(3, 200):\n"
+    "        try: sock = socket.socket(fileno=os.dup(number))\n"
+    "        except OSError: continue\n"
+    "        if sock.family == socket.AF_UNIX: return number, sock\n"
+    "def send(frame):\n"
+    "    body = json.dumps(frame).encode()\n"
+    "    channel()[1].sendall(struct.pack('<I', len(body)) + body)\n"
+)
+#: In a conftest: the report of a phase is `outcome.get_result()`.
+MAKEREPORT = (
+    "import pytest\n"
+    "@pytest.hookimpl(hookwrapper=True)\n"
+    "def pytest_runtest_makereport(item, call):\n"
+    "    outcome = yield\n"
+)
+
+
 def test_a_test_that_closes_or_abuses_its_socket_fails(tmp_path):
-    text = (
-        "import os, socket, struct, json\n"
-        "def channel():\n"
-        "    for number in range(3, 200):\n"
-        "        try: sock = socket.socket(fileno=os.dup(number))\n"
-        "        except OSError: continue\n"
-        "        if sock.family == socket.AF_UNIX: return number, sock\n"
-        "def send(frame):\n"
-        "    body = json.dumps(frame).encode()\n"
-        "    channel()[1].sendall(struct.pack('<I', len(body)) + body)\n"
+    text = CHANNEL + (
         "def test_closes(): number, sock = channel(); sock.shutdown(2)\n"
         "def test_noise(): channel()[1].sendall(b'\\xff' * 64)\n"
         "def test_forged(): send({'k': 'finish', 'i': 4}); os._exit(0)\n"
@@ -595,18 +607,8 @@ ABUSES = {
 @pytest.mark.parametrize("name", ABUSES)
 def test_a_frame_that_no_worker_sends_costs_its_test_only(tmp_path, name):
     frame, outcome = ABUSES[name]
-    text = (
-        "import json, os, socket, struct\n"
-        "def test_before(): pass\n"
-        "def test_bad():\n"
-        f"    body = json.dumps({frame!r}).encode()\n"
-        "    for number in range(3, 200):\n"
-        "        try: sock = socket.socket(fileno=os.dup(number))\n"
-        "        except OSError: continue\n"
-        "        if sock.family == socket.AF_UNIX: break\n"
-        "    sock.sendall(struct.pack('<I', len(body)) + body)\n"
-        "    os._exit(0)\n"
-        "def test_after(): pass\n"
+    text = CHANNEL + (
+        f"def test_before(): pass\ndef test_bad():\n    send({frame!r})\n    os._exit(0)\ndef test_after(): pass\n"
     )
     run = Run(tmp_path, {"test_x.py": text}, "-p", "no:randomly", isolate="session").finish()
     assert "INTERNALERROR" not in run.output, run.output
@@ -618,13 +620,7 @@ def test_a_frame_that_no_worker_sends_costs_its_test_only(tmp_path, name):
 
 def test_what_is_too_long_is_left_out_of_a_report(tmp_path):
     files = {
-        "conftest.py": (
-            "import pytest\n"
-            "@pytest.hookimpl(hookwrapper=True)\n"
-            "def pytest_runtest_makereport(item, call):\n"
-            "    outcome = yield\n"
-            "    outcome.get_result().extra = 'x' * (33 << 20)\n"
-        ),
+        "conftest.py": MAKEREPORT + "    outcome.get_result().extra = 'x' * (33 << 20)\n",
         "test_x.py": (
             "import warnings\n"
             "def test_a(): pass\n"
@@ -639,15 +635,9 @@ def test_what_is_too_long_is_left_out_of_a_report(tmp_path):
 
 
 def test_a_test_that_tells_without_end_is_ended(tmp_path):
-    text = (
-        "import json, os, socket, struct\n"
+    text = CHANNEL + (
         "def test_a():\n"
-        "    body = json.dumps({'k': 'several', 'of': [], 'padding': 'x' * (24 << 20)}).encode()\n"
-        "    for number in range(3, 200):\n"
-        "        try: sock = socket.socket(fileno=os.dup(number))\n"
-        "        except OSError: continue\n"
-        "        if sock.family == socket.AF_UNIX: break\n"
-        "    while True: sock.sendall(struct.pack('<I', len(body)) + body)\n"
+        "    while True: send({'k': 'several', 'of': [], 'padding': 'x' * (24 << 20)})\n"
         "def test_b(): pass\n"
     )
     run = Run(tmp_path, {"test_x.py": text}, "-p", "no:randomly", isolate="session").finish()
@@ -825,11 +815,8 @@ def test_nested_sessions_are_bare(tmp_path):
 
 def test_what_a_report_carries_arrives(tmp_path):
     files = {
-        "conftest.py": (
-            "import pytest\n"
-            "@pytest.hookimpl(hookwrapper=True)\n"
-            "def pytest_runtest_makereport(item, call):\n"
-            "    outcome = yield\n"
+        "conftest.py": MAKEREPORT
+        + (
             "    report = outcome.get_result()\n"
             "    report.pair, report.odd, report.table = (1, (2,)), object(), {1: 'a'}\n"
             "def pytest_runtest_logreport(report):\n"

@@ -12,14 +12,13 @@ use testbox_model::ProcessUse;
 use super::clock::Clock;
 use super::diagnosis::Kill;
 use super::stacks::Stacks;
+use crate::meter::SLOWED;
 use crate::storm::Storm;
 
 /// A worker that says that it joined and is nowhere may have died: its end must be told within this time.
 const MISSING: Duration = Duration::from_secs(5);
 /// The kernel may take so long to end processes that were killed.
 const DYING: Duration = Duration::from_secs(5);
-/// A worker that an alarm slows down has so long to dump its stacks.
-const SLOWED: Duration = Duration::from_millis(90);
 /// Between two passes of a kill.
 const PASS: Duration = Duration::from_millis(2);
 
