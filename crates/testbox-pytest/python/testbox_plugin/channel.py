@@ -27,9 +27,12 @@ ANSWER_SECONDS = 10.0
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _DECODE = json.JSONDecoder().decode
+#: Taken at one look.
+_ROOM = 1 << 16
 _SPACE = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 _WAIT = int(socket.MSG_CMSG_CLOEXEC)
 _DO_NOT_WAIT = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+_TRUNCATED = int(socket.MSG_CTRUNC)
 
 
 class Lost(Exception):
@@ -109,6 +112,17 @@ class Stream:
             if not self._read(wait):
                 return None
 
+    def frames(self):
+        """Those that have come by now. Raises Lost at the end of the stream."""
+        came = _ROOM
+        while came:
+            message = self._take()
+            while message is not None:
+                yield message
+                message = self._take()
+            # What has left room was all that there was.
+            came = self._read(wait=False) if came == _ROOM else 0
+
     def _take(self):
         begin = self._taken + 4
         if len(self._buffer) < begin:
@@ -135,10 +149,11 @@ class Stream:
         return [self._descriptors.popleft() for _ in range(count)]
 
     def _read(self, wait):
+        """How many bytes came."""
         try:
-            data, ancillary, told, _ = self._socket.recvmsg(65536, _SPACE, _WAIT if wait else _DO_NOT_WAIT)
+            data, ancillary, told, _ = self._socket.recvmsg(_ROOM, _SPACE, _WAIT if wait else _DO_NOT_WAIT)
         except BlockingIOError:
-            return False
+            return 0
         except OSError as error:
             raise Lost(f"cannot receive: {error}") from error
         for level, kind, content in ancillary:
@@ -146,7 +161,7 @@ class Stream:
                 fds = array.array("i")
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
                 self._descriptors.extend(fds)
-        if told & socket.MSG_CTRUNC:
+        if told & _TRUNCATED:
             raise Lost("descriptors were lost on the way")
         if not data:
             raise Lost("the other end is closed")
@@ -154,7 +169,7 @@ class Stream:
         self._taken = 0
         self._buffer += data
         self.received += len(data)
-        return True
+        return len(data)
 
 
 class Channel:

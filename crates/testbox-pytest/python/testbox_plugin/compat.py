@@ -153,16 +153,20 @@ def restore_subtest(config, report, data, failed):
         object.__setattr__(report.context, "kwargs", data["_subtest.context"]["kwargs"])
 
 
-def mute_result_hooks(config, shipper):
+def result_hooks_of_others(config, shipper):
+    """Who hears of results besides the shipper."""
+    keeps_own_state = config.pluginmanager.getplugin(LOGGING_PLUGIN)
+    spared = [shipper, *([] if keeps_own_state is None else [keeps_own_state])]
+    found = [each for name in RESULT_HOOKS for each in getattr(config.hook, name).get_hookimpls()]
+    return [each for each in found if not any(each.plugin is one for one in spared)]
+
+
+def mute(implementations):
     """In a worker: nobody but the shipper hears of results; the controller tells all others."""
-    manager = config.pluginmanager
-    for name in RESULT_HOOKS:
-        for implementation in getattr(config.hook, name).get_hookimpls():
-            if implementation.plugin is shipper or manager.get_name(implementation.plugin) == LOGGING_PLUGIN:
-                continue
-            implementation.function = _nothing
-            implementation.argnames = implementation.kwargnames = ()
-            implementation.hookwrapper = implementation.wrapper = False
+    for implementation in implementations:
+        implementation.function = _nothing
+        implementation.argnames = implementation.kwargnames = ()
+        implementation.hookwrapper = implementation.wrapper = False
 
 
 def _nothing():
@@ -325,6 +329,15 @@ def warning_from_message(message):
 
 class _Gone:
     """Stands for an object that stayed in the worker."""
+
+
+def know_location(item):
+    """pytest asks where a test is when it runs it, and keeps the answer: here it is asked before. Only where it is
+    pytest's own code that says it; what others wrote runs when its turn has come."""
+    reports_itself = getattr(type(item).reportinfo, "__module__", None) or ""
+    if reports_itself.startswith("_pytest."):
+        with contextlib.suppress(Exception):
+            _known = item.location
 
 
 def uses_capture_fixture(item):

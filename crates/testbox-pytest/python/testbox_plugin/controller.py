@@ -271,12 +271,10 @@ class Controller:
         if worker.is_mute:
             return
         try:
-            message = worker.hear()
-            if message is not None:
-                self._rest(worker)
-            while message is not None:
+            for message in worker.hear():
+                if worker not in self._resting:
+                    self._rest(worker)
                 self._on_message(worker, message)
-                message = worker.hear()
         except Lost as error:
             self._hear_no_more(worker)
             if not worker.said_over and not worker.ends_within(CLOSING_SECONDS):

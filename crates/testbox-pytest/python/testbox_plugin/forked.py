@@ -91,6 +91,7 @@ class Forked:
     def fork(self, shipper, slot, coverage_file, close_private):
         """Starts the process; in it, this never returns. `close_private` closes what no worker may have."""
         self.slot = slot
+        shipper.prepare(self.batch.first)
         (ours, theirs), (self.bell, clapper) = socket.socketpair(), socket.socketpair()
         self._files = _files()
         if any(compat.uses_capture_fixture(shipper.session.items[test]) for test in self.rest):
@@ -125,11 +126,11 @@ class Forked:
         self.rest.extend(batch.tests)
 
     def hear(self):
-        """Its next frame, or None. Raises Lost, also when it has told more of one test than is kept."""
-        message = self.link.receive(wait=False)
-        if self.link.received - self._told_before > MAX_TEST_BYTES:
-            raise Lost("more than %d MiB about one test" % (MAX_TEST_BYTES >> 20))
-        return message
+        """The frames that have come. Raises Lost, also when it has told more of one test than is kept."""
+        for message in self.link.frames():
+            if self.link.received - self._told_before > MAX_TEST_BYTES:
+                raise Lost("more than %d MiB about one test" % (MAX_TEST_BYTES >> 20))
+            yield message
 
     def begin(self):
         """The next test begins."""

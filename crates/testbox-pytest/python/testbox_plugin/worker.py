@@ -174,6 +174,8 @@ class Shipper:
         self._phase = None
         self._halted = False
         self._left_out = set()
+        #: Hooks of others that hear of results; None: they changed.
+        self._others = None
         #: What pytest_runtest_logstart said last.
         self._log = None
         self._packer = Packer(self._config)
@@ -181,11 +183,19 @@ class Shipper:
         self._held = []
         self._config.pluginmanager.register(self, "testbox-shipper")
 
+    def prepare(self, first):
+        """In the controller, before a fork: what every worker would find out anew, and copy memory for."""
+        self._others = self._heard_by_others() if self._others is None else self._others
+        compat.know_location(self.session.items[first])
+
+    def _heard_by_others(self):
+        return compat.result_hooks_of_others(self._config, self)
+
     def take_over(self, link, gauges, write_coverage):
         """In a fresh worker: silences everybody else who hears of results."""
         self._link, self._gauges, self._write_coverage = link, gauges, write_coverage
         self._written_at = time.monotonic()
-        compat.mute_result_hooks(self._config, self)
+        compat.mute(self._others)
         self._owner = os.getpid()
 
     def more_tests(self):
@@ -299,8 +309,9 @@ class Shipper:
 
     @pytest.hookimpl(trylast=True)
     def pytest_plugin_registered(self):
+        self._others = None
         if self._owner is not None:
-            compat.mute_result_hooks(self._config, self)
+            compat.mute(self._heard_by_others())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self):
