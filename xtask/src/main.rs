@@ -11,6 +11,7 @@ mod dist;
 mod error;
 mod guest;
 mod program;
+mod scratch;
 mod setup;
 mod stats;
 mod test;
@@ -23,11 +24,12 @@ use clap::Parser;
 
 use crate::cli::{Cli, Task};
 use crate::error::Error;
+use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprint!("{}", error::describe(&error));
             ExitCode::FAILURE
@@ -35,15 +37,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), Error> {
+/// Nothing below ends the process by itself: the folder of temporary files is removed here.
+fn run(cli: &Cli) -> Result<ExitCode, Error> {
+    let _scratch = Scratch::make()?.for_all();
     let workspace = Workspace::find()?;
     match &cli.task {
+        Task::Test(options) => return test::run(&workspace, options),
+        Task::Guest(options) => return Ok(guest::run(&workspace, options)),
         Task::Setup(options) => setup::run(&workspace, options),
         Task::Demo(options) => demo::run(&workspace, options),
-        Task::Test(options) => test::run(&workspace, options),
         Task::Bench(options) => bench::run(&workspace, options),
         Task::Stats(options) => stats::run(&workspace, options),
-        Task::Guest(options) => guest::run(&workspace, options),
         Task::Dist(options) => dist::run(&workspace, options),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::scratch;
 
 /// Lines of a failed program's output that an error repeats.
 const TAIL_LINES: usize = 30;
@@ -37,10 +38,19 @@ pub(crate) fn cargo_within(limit: Duration) -> Program {
 }
 
 impl Program {
-    /// A program by name or path.
-    #[expect(clippy::disallowed_methods, reason = "xtask starts developer tools; the sandbox is not involved")]
+    /// A program by name or path, with the temporary folder of all of them.
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(program) }
+        Self::with_temporary(scratch::folder(), program)
+    }
+
+    /// A program with this temporary folder; without one it has that of this process.
+    #[expect(clippy::disallowed_methods, reason = "xtask starts developer tools; the sandbox is not involved")]
+    pub(crate) fn with_temporary(folder: Option<&Path>, program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program);
+        if let Some(folder) = folder {
+            command.env("TMPDIR", folder);
+        }
+        Self { command }
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {

@@ -1,5 +1,7 @@
 //! tests/twin/projects.toml, as far as these tests read it.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 /// The projects.
@@ -28,6 +30,9 @@ pub(crate) struct Project {
     /// Tests that come out differently in a box, as they should.
     #[serde(default)]
     pub(crate) differs: Vec<Exception>,
+    /// What its tests leave on the host where no box is around them.
+    #[serde(default)]
+    pub(crate) leaves: Vec<PathBuf>,
 }
 
 /// A test and the reason.

@@ -98,7 +98,11 @@ fn run_plain(suite: &Suite) -> Outcomes {
     command.env_clear().env("PATH", format!("{}:{PATH}", bin.display())).env("LANG", "C.UTF-8");
     command.env("TMPDIR", &copy.temporary);
     command.env("HOME", &copy.home).env("PYTHONPATH", &copy.plugin).env("VIRTUAL_ENV", &suite.venv);
-    told(&Finished::of(unprivileged(&mut command)), &copy.project)
+    let finished = Finished::of(unprivileged(&mut command));
+    for left in suite.leaves.iter().filter(|left| left.exists()) {
+        fs_err::remove_file(left).expect("what the tests left");
+    }
+    told(&finished, &copy.project)
 }
 
 /// Who owns the copies, where the caller does not.

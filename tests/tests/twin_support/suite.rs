@@ -16,6 +16,8 @@ pub(crate) struct Suite {
     pub(crate) arguments: Vec<String>,
     /// What may come out differently in a box.
     pub(crate) differs: Vec<Exception>,
+    /// What it leaves on the host without a box.
+    pub(crate) leaves: Vec<PathBuf>,
 }
 
 impl Suite {
@@ -31,6 +33,7 @@ impl Suite {
             venv: places.twin_venv,
             arguments,
             differs: project.differs,
+            leaves: project.leaves,
         }
     }
 
@@ -42,6 +45,7 @@ impl Suite {
             venv: std::env::var_os("TESTBOX_TEST_VENV").expect("TESTBOX_TEST_VENV").into(),
             arguments: common(),
             differs: List::read().everyday.differs,
+            leaves: Vec::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod uml;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
@@ -54,8 +55,8 @@ pub(crate) struct Options {
     command: Vec<String>,
 }
 
-/// Boots, runs the command and ends with its exit code.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
+/// Boots, runs the command and gives its exit code.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> ExitCode {
     let code = command(workspace, options).unwrap_or_else(|error| {
         eprint!("{}", error::describe(&error));
         if matches!(error, Error::GuestTooSlow { .. } | Error::GuestDidNotBoot { .. }) {
@@ -64,7 +65,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
             GUEST_FAILED
         }
     });
-    std::process::exit(code)
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 fn command(workspace: &Workspace, options: &Options) -> Result<i32, Error> {

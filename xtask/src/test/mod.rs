@@ -14,6 +14,7 @@ mod recipes;
 mod sample;
 mod shape;
 
+use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::builder::PossibleValuesParser;
@@ -72,10 +73,10 @@ const PARTS: [Part; 17] = [
 const PREPARED: [&str; 4] = ["unit", "sample", "plugin", "blackbox"];
 
 /// Runs the parts and prints the closing lines.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, Error> {
     if options.list {
         PARTS.iter().for_each(|part| println!("{:<13} {}", part.name, part.about));
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let context = Context::new(workspace, &options.part)?;
     let wanted: Vec<&Part> =
@@ -85,7 +86,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
     }
     let started = Instant::now();
     let outcomes: Vec<(&Part, Outcome)> = wanted.into_iter().map(|part| (part, run_part(part, &context))).collect();
-    close(&outcomes, started)
+    Ok(close(&outcomes, started))
 }
 
 fn run_part(part: &Part, context: &Context<'_>) -> Outcome {
@@ -100,7 +101,7 @@ fn run_part(part: &Part, context: &Context<'_>) -> Outcome {
     outcome
 }
 
-fn close(outcomes: &[(&Part, Outcome)], started: Instant) -> Result<(), Error> {
+fn close(outcomes: &[(&Part, Outcome)], started: Instant) -> ExitCode {
     let skips: Vec<String> = outcomes.iter().flat_map(|(part, outcome)| outcome.skips(part.name)).collect();
     if !skips.is_empty() {
         println!("\nskipped:");
@@ -114,7 +115,7 @@ fn close(outcomes: &[(&Part, Outcome)], started: Instant) -> Result<(), Error> {
     println!("\nparts: {}, in {:.0} s", outcomes.len(), started.elapsed().as_secs_f64());
     println!("{total}");
     // The closing line stays the last one: the exit code alone says that something failed.
-    if failed.is_empty() { Ok(()) } else { std::process::exit(1) }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn indented(text: &str) -> String {
