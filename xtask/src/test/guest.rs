@@ -49,6 +49,7 @@ const ROOT: Place = Place {
         "reports",
         "tty",
         "views",
+        "copies",
         "boxes",
         "pytest",
         "supervisor-real",
@@ -66,7 +67,7 @@ const TESTER: Place = Place {
     user: User::Tester,
     must: "box,enforced,user,systemd,user-systemd,python3,pytest,bwrap,twins,place",
     degraded: None,
-    files: &["scope", "doctor", "views", "verdicts", "hostile", "cleanup", "workers", "twin"],
+    files: &["scope", "doctor", "views", "copies", "verdicts", "hostile", "cleanup", "workers", "twin"],
 };
 
 const PLAIN: Place = Place {
@@ -74,7 +75,7 @@ const PLAIN: Place = Place {
     user: User::Plain,
     must: "box,user,degraded,systemd,python3,pytest,bwrap,place",
     degraded: Some("memory,pids"),
-    files: &["doctor", "views", "verdicts", "hostile", "cleanup"],
+    files: &["doctor", "views", "copies", "verdicts", "hostile", "cleanup"],
 };
 
 const CONTAINER: Place = Place {
@@ -82,7 +83,7 @@ const CONTAINER: Place = Place {
     user: User::Container,
     must: "box,user,degraded,python3,pytest,place",
     degraded: Some("memory,pids"),
-    files: &["doctor", "views", "verdicts", "hostile", "cleanup"],
+    files: &["doctor", "views", "copies", "verdicts", "hostile", "cleanup"],
 };
 
 /// How much is run.
