@@ -256,7 +256,8 @@ impl CgroupError {
                 allow_degraded(walls)
             )),
             Self::ReadOnly { .. } => Some(format!(
-                "in a container, pass a writable /sys/fs/cgroup (docker: `--privileged --cgroupns=private`), or {}",
+                "in a container, pass a writable /sys/fs/cgroup (podman: `--security-opt unmask=ALL`, docker: `--security-opt \
+                 writable-cgroups=true`, an older one: `--privileged`), or {}",
                 allow_degraded(walls)
             )),
             Self::Frozen { path, .. } => Some(format!("thaw `{}`, or run testbox in another cgroup", path.display())),

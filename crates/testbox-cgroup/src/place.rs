@@ -133,14 +133,16 @@ fn missing_in(
 ) -> Result<Vec<(Need, CgroupError)>, CgroupError> {
     let wanted: Vec<&'static str> = needs.iter().map(|need| need.controller).collect();
     let mut missing = delegation::not_enabled(parent, &wanted);
-    if !missing.is_empty() && delegation::divisible(hierarchy).as_deref() == Some(parent) {
+    // In a group with processes, only some controllers can be enabled, and they make it one of threads.
+    let left = hierarchy.own.as_deref() != Some(parent);
+    if !missing.is_empty() && left && delegation::divisible(hierarchy).as_deref() == Some(parent) {
         delegation::enable(kernel, parent, &missing);
         missing = delegation::not_enabled(parent, &wanted);
     }
     let path = parent.join("cgroup.subtree_control");
     let errors = needs.iter().filter(|need| missing.contains(&need.controller)).map(|need| {
         let Need { wall, controller, .. } = *need;
-        let remedy = delegation::remedy(parent, controller);
+        let remedy = delegation::remedy(hierarchy, parent, controller);
         (*need, CgroupError::NotEnabled { wall, controller, path: path.clone(), remedy })
     });
     let (optional, required): (Vec<_>, Vec<_>) = errors.partition(|(need, _)| need.optional);

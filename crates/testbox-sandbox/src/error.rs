@@ -75,9 +75,18 @@ impl SandboxError {
                  as root; `testbox doctor` says which"
                     .to_owned(),
             ),
+            (SetupStep::Mounts | SetupStep::UserQuotas, libc::EPERM | libc::EROFS) => Some(
+                "this may be a container that forbids it: `testbox doctor` says what is in the way, and what helps"
+                    .to_owned(),
+            ),
             (SetupStep::JoinCgroup, libc::EINVAL) => Some(
                 "a v1 group with a limit of CPU time takes no process of real-time priority (SCHED_FIFO, SCHED_RR): \
                  start testbox at ordinary priority (`chrt --other 0 testbox run ...`), or leave out `--cpus`"
+                    .to_owned(),
+            ),
+            (SetupStep::JoinCgroup, libc::ENOENT) => Some(
+                "a process that an engine put into a container but not into its group (`/proc/self/cgroup` begins with `/..`, \
+                 as after `exec` by rootless runc) may not enter a group there: start testbox by the container's own command"
                     .to_owned(),
             ),
             (SetupStep::Mounts, libc::EACCES) => {
