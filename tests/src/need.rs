@@ -33,6 +33,8 @@ pub enum Need {
     Runc,
     /// bubblewrap.
     Bwrap,
+    /// podman, which starts containers of the caller.
+    Podman,
     /// The twin projects were fetched (`TESTBOX_TEST_TWINS`).
     Twins,
     /// A place of the guest that is known by name (`TESTBOX_TEST_PLACE`).
@@ -57,6 +59,7 @@ impl Need {
             Self::Pytest => "pytest",
             Self::Runc => "runc",
             Self::Bwrap => "bwrap",
+            Self::Podman => "podman",
             Self::Twins => "twins",
             Self::Place => "place",
         }
@@ -97,6 +100,7 @@ impl Need {
             Self::Pytest => path_in("TESTBOX_TEST_VENV"),
             Self::Runc => runs("runc", &["--version"]),
             Self::Bwrap => runs("bwrap", &["--version"]),
+            Self::Podman => systemd().or_else(|| runs("podman", &["info"])),
             Self::Twins => path_in("TESTBOX_TEST_TWINS").or_else(only_for_root),
             Self::Place => std::env::var_os("TESTBOX_TEST_PLACE")
                 .is_none()

@@ -45,7 +45,7 @@ fn main() {
             &[Need::Root, Need::User],
             no_user_namespaces,
         ),
-        case("inside a box there is nothing to probe", &[Need::Enforced], nested),
+        case("inside a box there is nothing to probe and nothing to run", &[Need::Enforced], nested),
         case("the Python of the project and its pytest are named", &[Need::Enforced, Need::Pytest], python),
         case("no colour is needed, and none is given to a file", &[Need::Enforced], no_colour),
         case("the words for this place are the reviewed ones", &[Need::Place], words_of_this_place),
@@ -230,9 +230,26 @@ fn no_temporary_folder() {
     finished.expect_stderr("/nonexistent/folder/testbox-doctor-").expect_stderr("TMPDIR");
 }
 
+/// A box says of itself that it is one; who hides that finds the namespaces refused.
 fn nested() {
     let finished = Finished::of(doctor(&Project::new()).env("TESTBOX_BOX", "1"));
     finished.expect_code(125).expect_stderr("inside a box");
+    let (project, program) = (Project::new(), testbox_bin().to_string_lossy().into_owned());
+    let inside = |hidden: &[&str], words: &[&str]| {
+        let boxed = [&["-q", "--ro", &program, "--", "/usr/bin/env"], hidden, &[&program], words].concat();
+        project.run(&boxed)
+    };
+    for words in [&["doctor"][..], &["run", "--", "/bin/echo", "STARTED"]] {
+        let finished = inside(&[], words).expect_code(125);
+        assert_eq!(finished.stdout, "");
+        finished.expect_stderr("testbox does not run inside a box").expect_stderr("it is contained already");
+    }
+    let hidden = ["-u", "TESTBOX_BOX"];
+    let finished = inside(&hidden, &["run", "--allow-degraded", "memory,pids", "--", "/bin/echo", "STARTED"]);
+    assert_eq!(finished.expect_code(125).expect_stderr("namespaces").stdout, "");
+    let report = parsed(&inside(&hidden, &["doctor", "--json"]).expect_code(1));
+    let because = finding(&report, "namespaces")["because"].to_string();
+    assert!(because.contains("a seccomp filter lies on testbox itself"), "{because}");
 }
 
 fn python() {

@@ -38,12 +38,13 @@ const GUESTS: [&[Place]; 3] = [&[ROOT], &[TESTER], &[PLAIN, CONTAINER]];
 const ROOT: Place = Place {
     name: "root",
     user: User::Root,
-    must: "root,box,enforced,user,degraded,systemd,python3,pytest,runc,bwrap,groups,cgroup2-memory,twins,place",
+    must: "root,box,enforced,user,degraded,systemd,python3,pytest,runc,bwrap,podman,groups,cgroup2-memory,twins,place",
     degraded: None,
     files: &[
         "scope",
         "restricted",
         "doctor",
+        "containers",
         "cli",
         "bad_input",
         "reports",
@@ -65,9 +66,9 @@ const ROOT: Place = Place {
 const TESTER: Place = Place {
     name: "tester",
     user: User::Tester,
-    must: "box,enforced,user,systemd,user-systemd,python3,pytest,bwrap,twins,place",
+    must: "box,enforced,user,systemd,user-systemd,python3,pytest,bwrap,podman,twins,place",
     degraded: None,
-    files: &["scope", "doctor", "views", "copies", "verdicts", "hostile", "cleanup", "workers", "twin"],
+    files: &["scope", "doctor", "containers", "views", "copies", "verdicts", "hostile", "cleanup", "workers", "twin"],
 };
 
 const PLAIN: Place = Place {
