@@ -240,6 +240,9 @@ fn with_runc() {
 fn ordinary_user() {
     let image = Image::make();
     let options = asked(&image, &["--user=tester"]);
+    assert!(
+        image.doctor(&["--user=tester"]).finding("memory")["fix"].to_string().contains("start testbox as its root")
+    );
     let report = image.doctor(&strs(&options));
     assert_eq!(report.missing(), ["memory", "pids"]);
     assert!(report.finding("memory")["fix"].as_str().is_some_and(|fix| fix.starts_with("start testbox as root of")));

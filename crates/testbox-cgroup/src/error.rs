@@ -257,7 +257,8 @@ impl CgroupError {
             )),
             Self::ReadOnly { .. } => Some(format!(
                 "in a container, pass a writable /sys/fs/cgroup (podman: `--security-opt unmask=ALL`, docker: `--security-opt \
-                 writable-cgroups=true`, an older one: `--privileged`), or {}",
+                 writable-cgroups=true`, an older one: `--privileged`){}, or {}",
+                if rustix::process::geteuid().is_root() { "" } else { " and start testbox as its root" },
                 allow_degraded(walls)
             )),
             Self::Frozen { path, .. } => Some(format!("thaw `{}`, or run testbox in another cgroup", path.display())),
