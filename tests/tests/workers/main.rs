@@ -9,6 +9,7 @@ mod junit;
 mod liars;
 mod stories;
 mod survive;
+mod threads;
 mod timeouts;
 
 use serde_json::Value;
@@ -23,6 +24,7 @@ fn main() {
         junit::cases(),
         liars::cases(),
         stories::cases(),
+        threads::cases(),
         bad_suites::cases(),
     ];
     run(parts.into_iter().flatten().collect())

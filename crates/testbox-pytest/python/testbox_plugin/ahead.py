@@ -19,6 +19,7 @@ MODULES = (
     "controller",
     "decision",
     "forked",
+    "fresh",
     "gauges",
     "history",
     "process",

@@ -4,6 +4,7 @@ the rest works."""
 import contextlib
 import io
 import os
+import pathlib
 import sys
 import warnings
 
@@ -33,6 +34,51 @@ def make_base_folder(config):
         # The tests that want one say themselves why there is none.
         with contextlib.suppress(OSError, ValueError):
             factory.getbasetemp()
+
+
+def base_folder(config):
+    """tmp_path's base folder, if it was made; None: it is not known."""
+    made = getattr(getattr(config, "_tmp_path_factory", None), "_basetemp", None)
+    return None if made is None else str(made)
+
+
+def take_base_folder(config, folder):
+    """In a worker that is no fork: the base folder that all others have."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    if folder is not None and hasattr(factory, "_basetemp"):
+        factory._basetemp = pathlib.Path(folder)
+
+
+def random_seed(config):
+    """The number that pytest-randomly has drawn, or None."""
+    seed = config.getoption("randomly_seed", None)
+    return seed if isinstance(seed, int) else None
+
+
+def take_random_seed(config, seed):
+    """In a worker that is no fork: the number that the controller's pytest-randomly has shown."""
+    if seed is not None:
+        config.option.randomly_seed = seed
+
+
+def show_in(config, stream):
+    """What pytest writes of its session goes to this stream from now on; gives the one before."""
+    writer = getattr(config.pluginmanager.getplugin("terminalreporter"), "_tw", None)
+    before = getattr(writer, "_file", None)
+    if before is not None:
+        writer._file = stream
+    return before
+
+
+def let_output_through(config, number, leads_to):
+    """In a worker that is no fork: output that is not captured leads there from now on. `number`: 1 or 2."""
+    capturing = getattr(config.pluginmanager.getplugin("capturemanager"), "_global_capturing", None)
+    capture = getattr(capturing, {1: "out", 2: "err"}[number], None)
+    kept = getattr(capture, "targetfd_save", None)
+    if isinstance(kept, int):
+        os.dup2(leads_to, kept, inheritable=False)
+    if kept is None or getattr(capture, "_state", None) == "suspended":
+        os.dup2(leads_to, number)
 
 
 def file_of_crashes(config):

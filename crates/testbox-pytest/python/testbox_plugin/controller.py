@@ -20,7 +20,7 @@ import types
 
 import pytest
 
-from . import admission, batches, compat, history, process, relay, timeouts
+from . import admission, batches, compat, fresh, history, process, relay, timeouts
 from .channel import Lost
 from .forked import Forked, Slot
 from .progress import SECONDS, Progress
@@ -76,6 +76,8 @@ class Controller:
         self._progress = Progress.on(self._config, len(self._nodeids), settings.jobs)
         self._measured = compat.Measured(self._folder)
         self._shipper = Shipper(session)
+        #: How workers start that are no forks.
+        self._command = fresh.Command(self._config, self._nodeids) if settings.fresh else None
         # They may take their time, which the clocks of the tests do not have.
         self._others_hear = compat.others_hear_results(self._config)
 
@@ -229,7 +231,11 @@ class Controller:
 
     def _on_slot(self, worker, order):
         slot = Slot(order)
-        worker.fork(self._shipper, slot, self._measured.next_file(), self._close_private)
+        coverage_file = self._measured.next_file()
+        if self._command is None:
+            worker.fork(self._shipper, slot, coverage_file, self._close_private)
+        else:
+            worker.start_fresh(self._command, self._session, slot, coverage_file)
         self._listen(worker)
         self._selector.register(worker.bell, selectors.EVENT_READ, lambda: self._on_bell(worker))
         if worker.pidfd is not None:
@@ -410,6 +416,8 @@ class Controller:
             if each is not None and each in self._selector.get_map():
                 self._selector.unregister(each)
         worker.is_reported = True
+        if worker.has_begun and worker.last is None and not self._is_clean(worker):
+            self._relay.blame_first(worker)
         self._relay.tell_phases([worker])
         self._channel.send("ended", w=worker.number, status=worker.status, clean=self._is_clean(worker))
 

@@ -11,20 +11,21 @@ MAX_THREADS = 8
 
 
 def decide(session, channel, settings, profile):
-    """Says whether they do, and tells testbox."""
+    """The settings for workers, None if there are none; tells testbox."""
     config = session.config
     if config.option.collectonly or (session.testsfailed and not config.option.continue_on_collection_errors):
         # No test will run: pytest's own loop ends the session, as always.
-        return False
+        return None
     others = _others_run_them(session)
     reason = _too_old() or others or _why_not(session)
     if reason or settings.isolate == "none":
         _stay(session, channel, settings, reason, "other" if others else "none")
-        return False
-    if session.items:
-        _warn(session, channel, settings, profile)
-        channel.send("workers", mode=str(settings.isolate), jobs=settings.jobs)
-    return bool(session.items)
+        return None
+    if not session.items:
+        return None
+    _warn_of_quotas(session, channel, settings)
+    channel.send("workers", mode=str(settings.isolate), jobs=settings.jobs)
+    return settings._replace(fresh=_has_threads(session, channel, profile))
 
 
 def _stay(session, channel, settings, reason, mode):
@@ -63,19 +64,24 @@ def _why_not(session):
     return None
 
 
-def _warn(session, channel, settings, profile):
-    """What a fork does not copy, and what is probably misspelt."""
+def _has_threads(session, channel, profile):
+    """Whether there are threads, which no fork has; tells whose."""
     told = [
         f"`{thread.name}` of {_module_of(thread)} in {where}" for thread, where in profile.threads if thread.is_alive()
     ]
     if threads.native_threads():
         told += [f"{count} of a C library in {where}" for count, where in profile.native_threads]
     if told:
-        channel.send(
-            "note",
-            text=f"threads began during the collection: {', '.join(told[:MAX_THREADS])}; workers do not have "
-            "them, and a lock that one of them holds stays locked there: start them in a fixture",
+        text = (
+            f"threads began during the collection: {', '.join(told[:MAX_THREADS])}; no fork has them, so each worker "
+            "collects its tests once more: threads that begin in a fixture spare that"
         )
+        channel.send("note", text=text)
+    return bool(told)
+
+
+def _warn_of_quotas(session, channel, settings):
+    """What is probably misspelt."""
     registered = compat.registered_markers(session.config)
     for name in settings.unknown_markers(session.items, registered):
         text = "the quota for marker `%s` holds for no test: no collected test has it, and it is not registered"

@@ -16,6 +16,8 @@ from .profile import Profile
 from .witness import Witness
 
 CHANNEL = "TESTBOX_CHANNEL"
+#: Says to a worker that is no fork where its order is.
+WORKER = "TESTBOX_WORKER"
 PROTOCOL = 2
 
 
@@ -56,6 +58,12 @@ def greet(channel):
 
 
 _channel = take_channel()
+_fresh = None
+if WORKER in os.environ:
+    from .fresh import Fresh
+
+    _fresh = Fresh(os.environ.pop(WORKER))
+    _fresh.join()
 if _channel is not None:
     _settings = greet(_channel)
     _ahead = None if _settings.get("isolate", "none") == "none" else Ahead(os.path.dirname(os.path.abspath(__file__)))
@@ -65,6 +73,10 @@ if _channel is not None:
 
 
 def pytest_configure(config):
+    if _fresh is not None:
+        config.pluginmanager.register(_fresh, "testbox-fresh")
+        traces.forget_own_option(config)
+        traces.forget_own_lines()
     if _channel is not None:
         config.pluginmanager.register(Witness(_channel, _profile), "testbox-witness")
         takeover = Takeover(_channel)

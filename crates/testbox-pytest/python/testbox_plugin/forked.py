@@ -86,16 +86,12 @@ class Forked:
         self.is_mute = False
         self.was_stopped = False
         self.broken = None
-        self._files = self._fixture_files = {}
+        self.files = self.fixture_files = {}
 
     def fork(self, shipper, slot, coverage_file, close_private):
         """Starts the process; in it, this never returns. `close_private` closes what no worker may have."""
-        self.slot = slot
+        ours, theirs, clapper = self._equip(shipper.session, slot)
         shipper.prepare(self.batch.first)
-        (ours, theirs), (self.bell, clapper) = socket.socketpair(), socket.socketpair()
-        self._files = _files()
-        if any(compat.uses_capture_fixture(shipper.session.items[test]) for test in self.rest):
-            self._fixture_files = _files()
         state = random.getstate()
         # Its thread would be missing in the child, where the next call of this kind would wait for it for ever.
         faulthandler.cancel_dump_traceback_later()
@@ -109,10 +105,28 @@ class Forked:
                 ours.close()
                 self.bell.close()
                 link = Stream(theirs, MAX_REPORT_FRAME, bell=clapper)
-                compat.keep_captured_by_fixtures(self._fixture_files)
-                worker.serve(shipper, self.batch.tests, self.goes_on, link, slot, self._files, coverage_file, state)
+                compat.keep_captured_by_fixtures(self.fixture_files)
+                worker.serve(shipper, self.batch.tests, self.goes_on, link, slot, self.files, coverage_file, state)
             finally:
                 os._exit(1)
+        self._started(pid, ours, theirs, clapper)
+
+    def start_fresh(self, command, session, slot, coverage_file):
+        """Starts the process as an interpreter of its own."""
+        ours, theirs, clapper = self._equip(session, slot)
+        pid = command.start(self, theirs, clapper, coverage_file)
+        self._started(pid, ours, theirs, clapper)
+
+    def _equip(self, session, slot):
+        """Its files and sockets: our end of its link, and what is its own."""
+        self.slot = slot
+        (ours, theirs), (self.bell, clapper) = socket.socketpair(), socket.socketpair()
+        self.files = _files()
+        if any(compat.uses_capture_fixture(session.items[test]) for test in self.rest):
+            self.fixture_files = _files()
+        return ours, theirs, clapper
+
+    def _started(self, pid, ours, theirs, clapper):
         theirs.close()
         clapper.close()
         self.pid = pid
@@ -192,18 +206,18 @@ class Forked:
     def captured(self):
         """The output that the test had not yet handed over, by stream."""
         found = {}
-        for name, file in [*self._files.items(), *self._fixture_files.items()]:
+        for name, file in [*self.files.items(), *self.fixture_files.items()]:
             found[name] = found.get(name, "") + _both_ends(file.fileno())
         return [(name, text) for name, text in found.items() if text]
 
     def descriptors(self):
         """All that no other worker may have."""
-        files = [file.fileno() for file in [*self._files.values(), *self._fixture_files.values()]]
+        files = [file.fileno() for file in [*self.files.values(), *self.fixture_files.values()]]
         return [self.link.fileno(), self.bell.fileno(), *files, *([] if self.pidfd is None else [self.pidfd])]
 
     def close(self):
         """Gives back every descriptor."""
-        for file in [*self._files.values(), *self._fixture_files.values()]:
+        for file in [*self.files.values(), *self.fixture_files.values()]:
             file.close()
         if self.pidfd is not None:
             os.close(self.pidfd)

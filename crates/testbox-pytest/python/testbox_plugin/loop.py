@@ -42,6 +42,5 @@ class Decision:
             from .decision import decide
             from .settings import Settings
         settings = Settings.of(self._settings)
-        if decide(session, self._channel, settings, self._profile):
-            self._takeover.settings = settings
+        self._takeover.settings = decide(session, self._channel, settings, self._profile)
         yield

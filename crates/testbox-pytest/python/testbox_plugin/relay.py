@@ -70,6 +70,11 @@ class Relay:
             "start", w=worker.number, id=item.nodeid[:MAX_ID], timeout_ms=timeout_ms, teardown_ms=teardown_ms
         )
 
+    def blame_first(self, worker):
+        """It died on the way to its first test, in which it is said to have been: nothing nearer is known."""
+        worker.begin()
+        self._channel.hold("start", w=worker.number, id=self._session.items[worker.last].nodeid[:MAX_ID])
+
     def _on_when(self, worker, message):
         worker.running.when = "teardown" if message["when"] == "teardown" else "call"
 

@@ -55,6 +55,8 @@ class Settings(NamedTuple):
     max_kills: int = 10
     retry_killed: int = 0
     grouped: bool = False
+    #: A worker is no fork, but an interpreter of its own that collects for itself.
+    fresh: bool = False
     quotas: Tuple[Quota, ...] = ()
 
     @classmethod

@@ -30,35 +30,69 @@ EXIT_SECONDS = 20
 
 
 def serve(shipper, tests, goes_on, link, slot, files, coverage_file, random_state):
-    """Runs these tests and ends the process. `goes_on`: before the last one it asks for more.
+    """In a fork: runs these tests and ends the process. `goes_on`: before the last one it asks for more.
 
     `slot` is testbox's order; `files` are the files that take the captured output, by the name of the stream.
     """
-    status = 1
-    session = shipper.session
-    try:
-        _settle(session.config, link, slot, files)
+
+    def work():
+        config = shipper.session.config
+        compat.keep_captured(config, files)
+        join(slot.join, slot.dump, link)
+        _tell_crashes(config, slot.dump)
+        link.send({"k": "joined"})
         # While testbox looks where this process is:
         random.setstate(random_state)
         # Only what is registered from here on runs at the end of this process.
         atexit._clear()
         shipper.take_over(link, Gauges(slot.gauges), compat.Measured.divert(coverage_file))
-        if _may_begin(link):
+        if may_begin(link):
             # From here on the tests may look at this process.
             set_dumpable(True)
-            _run(session, tests, goes_on, shipper)
+            _run(shipper.session, tests, goes_on, shipper)
         shipper.close()
+
+    _work(work, link)
+
+
+def serve_fresh(session, link, order, why_not):
+    """In an interpreter of its own that has joined its slot and collected. `order` is the controller's; `why_not` says
+    what is wrong with these tests, or None."""
+
+    def work():
+        tests, files, goes_on = order["tests"], order["files"], order["goes_on"]
+        complaint = why_not(range(len(session.items)) if goes_on else tests)
+        if complaint:
+            link.send({"k": "broken", "text": complaint})
+            return
+        compat.keep_captured(session.config, files)
+        compat.keep_captured_by_fixtures(order["fixture_files"])
+        _tell_crashes(session.config, order["dump"])
+        shipper = Shipper(session)
+        shipper.prepare(tests[0])
+        shipper.take_over(link, Gauges(order["gauges"]), compat.Measured.divert(order["coverage"]))
+        _run(session, tests, goes_on, shipper)
+        shipper.close()
+
+    _work(work, link)
+
+
+def _work(work, link):
+    """Does it, and ends the process; whatever stops it, the controller hears of it."""
+    status = 1
+    try:
+        work()
         status = 0
     except Lost:
         # The controller is gone: there is nobody to work for.
         pass
-    except BaseException:  # noqa: BLE001 - whatever it was, the controller must hear of it
+    except BaseException:  # noqa: BLE001 - whatever it was
         link.send({"k": "broken", "text": traceback.format_exc()[-reports.MAX_TEXT :]})
     finally:
         os._exit(status)
 
 
-def _may_begin(link):
+def may_begin(link):
     """Waits for the word whether the tests begin."""
     while True:
         try:
@@ -70,11 +104,11 @@ def _may_begin(link):
             return word == "go"
 
 
-def _settle(config, link, slot, files):
-    """Joins the cgroup and says so; testbox's `go` answers when it has seen this process in it."""
-    compat.keep_captured(config, files)
+def join(members, dump, link):
+    """Joins the cgroup whose files of members these are, and takes the powers over others away; testbox asks for the
+    stacks, which go to `dump`. `go` answers when testbox has seen this process where it must be."""
     try:
-        for descriptor in slot.join:
+        for descriptor in members:
             os.write(descriptor, b"0")
         # Only who may be looked into may write this; the tests of other workers may not yet look.
         set_dumpable(True)
@@ -84,18 +118,15 @@ def _settle(config, link, slot, files):
     except OSError as error:
         link.send({"k": "outside", "why": str(error)})
         os._exit(1)
-    for descriptor in slot.join:
+    for descriptor in members:
         os.close(descriptor)
-    faulthandler.register(DUMP_SIGNAL, file=slot.dump, all_threads=True, chain=False)
-    if faulthandler.is_enabled():
-        _tell_crashes(config, slot.dump)
-    link.send({"k": "joined"})
+    faulthandler.register(DUMP_SIGNAL, file=dump, all_threads=True, chain=False)
 
 
 def _tell_crashes(config, descriptor):
     """Where this process crashes is told to testbox, which shows it with the test; where a child of it crashes is the
     project's own affair, as ever."""
-    usual = compat.file_of_crashes(config)
+    usual = compat.file_of_crashes(config) if faulthandler.is_enabled() else None
     if usual is not None:
         faulthandler.enable(file=descriptor, all_threads=True)
         os.register_at_fork(after_in_child=lambda: faulthandler.enable(file=usual))

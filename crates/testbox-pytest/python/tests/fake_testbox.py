@@ -36,7 +36,7 @@ class Run:
     """One pytest. `settings`: what testbox wants; without isolation all is in one process.
 
     `typed`: what comes from its stdin. `ordinary`: root's right to look into any process is taken from it.
-    `terminal`: its output goes to one.
+    `terminal`: its output goes to one. `never`: orders that testbox does not give.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Run:
         typed=None,
         ordinary=False,
         terminal=False,
+        never=(),
         **settings,
     ):
         write(folder, files)
@@ -79,6 +80,7 @@ class Run:
         self.joined = tempfile.TemporaryFile()  # noqa: SIM115
         self._settings = dict({"isolate": "none", "jobs": 1, "max_kills": 10, "retry_killed": 0}, **settings)
         self._leave_after = leave_after
+        self._never = never
         #: Who waits for whom, and who has joined and waits.
         self._after, self._ready = {}, set()
         self._socket = ours
@@ -139,6 +141,8 @@ class Run:
             self._send({"t": "go", "w": worker})
 
     def _send(self, order, *descriptors):
+        if order["t"] in self._never:
+            return
         if descriptors:
             order["fds"] = len(descriptors)
         body = json.dumps(order).encode()

@@ -71,8 +71,8 @@ CASES = {
 
 
 def as_bare(output):
-    """pytest-timeout's rule is as long as the terminal is wide for it."""
-    return re.sub(r" +\[", " [", normal(output))
+    """pytest-timeout's rule is as long as the terminal is wide for it; it names threads by their numbers."""
+    return re.sub(r" +\[", " [", re.sub(r"\(\d{9,}\)", "(_)", normal(output)))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -86,6 +86,20 @@ def test_it_comes_out_as_bare(tmp_path, name):
         assert as_bare(run.output) == as_bare(output), settings
         assert run.exit == code
         assert not run.of("note")
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("isolate", ["session", "file"])
+def test_it_comes_out_as_bare_from_interpreters_of_their_own(tmp_path, name, isolate):
+    files, options = CASES[name]
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
+    write(tmp_path, {**files, "conftest.py": thread})
+    common = COMMON if name != "randomly" else []
+    code, output = bare(tmp_path, *common, *options)
+    run = Run(tmp_path, {}, *common, *options, isolate=isolate).finish()
+    assert as_bare(run.output) == as_bare(output)
+    assert run.exit == code
+    assert [frame["text"].split(":")[0] for frame in run.of("note")] == ["threads began during the collection"]
 
 
 def test_what_hypothesis_has_found_is_kept_for_the_next_run(tmp_path):
@@ -110,11 +124,15 @@ def test_coverage_itself_measures_workers(tmp_path):
     report = [sys.executable, "-m", "coverage", "report", "-m"]
     assert bare(tmp_path, *COMMON, command=measured)[0] == 0
     expected = bare(tmp_path, command=report)[1]
-    for settings in ISOLATIONS:
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
+    for settings in [*ISOLATIONS, {"isolate": "file", "own_interpreters": True}]:
         (tmp_path / ".coverage").unlink()
-        run = Run(tmp_path, {}, *COMMON, command=measured, **settings).finish()
+        begun = {"pytest.ini": "[pytest]\naddopts = -p begun\n", "begun.py": thread}
+        begun = begun if settings.pop("own_interpreters", False) else {}
+        run = Run(tmp_path, begun, *COMMON, command=measured, **settings).finish()
         assert run.exit == 0, run.output
-        assert bare(tmp_path, command=report)[1] == expected
+        shown = bare(tmp_path, command=[*report, "--omit", "begun.py"] if begun else report)[1]
+        assert shown == expected
 
 
 def test_what_was_measured_before_a_kill_is_kept(tmp_path):
