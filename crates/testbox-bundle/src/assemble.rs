@@ -64,6 +64,7 @@ pub fn build(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
         skeleton: skeleton::entries(&image.skeleton, generated, &mounts),
         mounts: mounts.mounts,
         masked_paths,
+        reports: mounts::reports(plan, &project, &image.project),
         readonly_paths: image.proc.read_only.clone(),
         filters: seccomp::load(&plan.seccomp.value)?,
         net: plan.net.value,

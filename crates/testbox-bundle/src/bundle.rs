@@ -22,6 +22,8 @@ pub struct Bundle {
     pub skeleton: Vec<Entry>,
     /// Paths in the box that are covered: files by /dev/null, folders by an empty read-only tmpfs.
     pub masked_paths: Vec<PathBuf>,
+    /// Those of `masked_paths` that hold testbox's own reports.
+    pub reports: Vec<PathBuf>,
     /// Paths in the box that are made read-only.
     pub readonly_paths: Vec<PathBuf>,
     /// The seccomp filters, in the order of loading; each is a BPF program in the kernel's `struct sock_filter` layout.

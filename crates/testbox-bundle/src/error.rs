@@ -81,6 +81,12 @@ pub enum BundleError {
         /// The working directory.
         cwd: PathBuf,
     },
+    /// A folder of `--hide` below a shown one, where there are no namespaces.
+    #[error("cannot hide the folder `{}` in a box without namespaces", .path.display())]
+    CannotHide {
+        /// The folder.
+        path: PathBuf,
+    },
     /// No free path for HOME.
     #[error("no path is free for the box's HOME; tried {}", .tried.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", "))]
     NoHome {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub(crate) use project::{add as add_project, hidden, must_stay_absent, nothing_to_hide, unguarded_links};
+pub(crate) use project::{add as add_project, hidden, must_stay_absent, nothing_to_hide, reports, unguarded_links};
 pub(crate) use system::{add as add_system, etc_files};
 
 use crate::bundle::{BoxMount, Source};

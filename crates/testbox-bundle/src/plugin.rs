@@ -11,7 +11,7 @@ use crate::bundle::Entry;
 use crate::host::Host;
 
 /// Where the plugin lies in the box; nothing of the host is ever shown there.
-const FOLDER: &str = "/etc/testbox/python";
+pub(crate) const FOLDER: &str = "/etc/testbox/python";
 /// The first line of a script is within this; the kernel itself reads 256 bytes.
 const START_BYTES: u64 = 512;
 

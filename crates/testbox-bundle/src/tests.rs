@@ -3,6 +3,7 @@
 mod boxes;
 mod environments;
 mod export;
+mod fenced;
 mod fixture;
 mod hostile;
 mod spec;

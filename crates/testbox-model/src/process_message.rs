@@ -24,6 +24,8 @@ pub enum SetupStep {
     Overlay,
     /// Copy the project, because its overlay was refused.
     Copy,
+    /// Make the scratch folder of a box without namespaces.
+    Scratch,
     /// libcontainer builds the container.
     Container,
     /// Bring up loopback.
@@ -116,6 +118,15 @@ pub enum SupervisorMessage {
     },
 }
 
+/// How a box is ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoxEnd {
+    /// SIGKILL to its init: the kernel ends everything in the init's pid namespace.
+    ByKernel,
+    /// SIGTERM to its init, which ends everything below it and then itself.
+    ByInit,
+}
+
 impl fmt::Display for SetupStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -125,6 +136,7 @@ impl fmt::Display for SetupStep {
             Self::Mounts => "prepare the mounts",
             Self::Overlay => "mount the overlay view of the project",
             Self::Copy => "copy the project",
+            Self::Scratch => "make the scratch folder",
             Self::Container => "build the container",
             Self::Loopback => "bring up loopback",
             Self::UserQuotas => "cap the per-user kernel quotas",

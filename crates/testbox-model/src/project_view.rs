@@ -1,4 +1,5 @@
-//! The way in which the box sees the project: an overlay, a copy where the kernel refuses that, or as `--write` says.
+//! The way in which the box sees the project: an overlay, a copy where the kernel refuses that, as `--write` says, or
+//! read-only where there are no namespaces.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub enum ProjectView {
     Copy(ProjectCopy),
     /// The project itself, read-write (`--write`).
     Write,
+    /// The project itself, read-only: a box without namespaces has no place for a layer above it.
+    ReadOnly,
 }
 
 /// A copy of the project in the box's scratch space.
@@ -43,6 +46,7 @@ impl ProjectView {
             Self::Overlay => "overlay",
             Self::Copy(_) => "copy",
             Self::Write => "write",
+            Self::ReadOnly => "read-only",
         }
     }
 
@@ -50,7 +54,7 @@ impl ProjectView {
     pub fn copy(&self) -> Option<&ProjectCopy> {
         match self {
             Self::Copy(copy) => Some(copy),
-            Self::Overlay | Self::Write => None,
+            Self::Overlay | Self::Write | Self::ReadOnly => None,
         }
     }
 }

@@ -38,6 +38,23 @@ pub enum SandboxError {
         /// Operation and object.
         detail: String,
     },
+    /// No namespaces can be made, and what could stand in their place was not allowed.
+    #[error("{refused}")]
+    NoNamespaces {
+        /// What was refused.
+        refused: Box<Self>,
+    },
+    /// No namespaces can be made, and nothing can stand in their place either.
+    #[error(
+        "no weaker box in place of namespaces: it needs Landlock with ABI 3 (Linux 6.2), and this kernel has {found}"
+    )]
+    NoFence {
+        /// The Landlock that there is.
+        found: String,
+        /// What was refused.
+        #[source]
+        refused: Box<Self>,
+    },
     /// The launcher ended without a word.
     #[error("the launcher of the box ended before the box stood (wait status {status:#x})")]
     LauncherDied {
@@ -67,6 +84,13 @@ impl SandboxError {
         if let Self::Bundle(told) = self {
             return told.hint.clone();
         }
+        if let Self::NoNamespaces { refused } = self {
+            let weaker = "or accept a weaker box with `--allow-degraded namespaces` (`testbox help limits`)";
+            return Some(refused.hint().map_or_else(|| weaker.to_owned(), |hint| format!("{hint}; {weaker}")));
+        }
+        if let Self::NoFence { refused, .. } = self {
+            return refused.hint();
+        }
         let Self::Setup { step, errno, detail } = self else { return None };
         match (step, *errno) {
             (SetupStep::Namespaces, libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EUSERS) => Some(
@@ -87,6 +111,17 @@ impl SandboxError {
             (SetupStep::JoinCgroup, libc::ENOENT) => Some(
                 "a process that an engine put into a container but not into its group (`/proc/self/cgroup` begins with `/..`, \
                  as after `exec` by rootless runc) may not enter a group there: start testbox by the container's own command"
+                    .to_owned(),
+            ),
+            (SetupStep::Landlock, 0) if detail.starts_with("cannot hide the folder") => Some(
+                "the names in it could be listed: hide its files one by one, or show less of what lies around it".to_owned(),
+            ),
+            (SetupStep::Scratch, _) => {
+                Some("name a folder in which the box's user may make one in the variable TMPDIR".to_owned())
+            }
+            (SetupStep::Cwd, libc::EACCES) => Some(
+                "the box's user may not enter it: without namespaces root cannot show its own folders to others; start testbox \
+                 as the project's owner"
                     .to_owned(),
             ),
             (SetupStep::Mounts, libc::EACCES) => {

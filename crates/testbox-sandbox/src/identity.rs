@@ -1,5 +1,6 @@
 //! Who the launcher is: the unprivileged host user, root of a user namespace that maps nobody else.
 
+use caps::CapSet;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use testbox_bundle::Identity;
 use testbox_model::SetupStep;
@@ -37,6 +38,21 @@ pub(crate) fn become_root_inside() -> Result<(), StepFailure> {
     let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
     setresgid(group, group, group).at(SetupStep::Identity, || "become the box's group".to_owned())?;
     setresuid(user, user, user).at(SetupStep::Identity, || "become the box's user".to_owned())
+}
+
+/// Becomes the unprivileged host user for ever; did this process have the right to empty the bounding set of capabilities
+/// before? Who is an ordinary user already stays it.
+pub(crate) fn become_host_user(identity: &Identity) -> Result<bool, StepFailure> {
+    let describe = || format!("become user {}, group {}", identity.host_uid, identity.host_gid);
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(false);
+    }
+    leave_root_groups(identity)?;
+    caps::clear(None, CapSet::Bounding).map_err(std::io::Error::other).at(SetupStep::Identity, describe)?;
+    let (user, group) = (Uid::from_raw(identity.host_uid), Gid::from_raw(identity.host_gid));
+    setresgid(group, group, group).at(SetupStep::Identity, describe)?;
+    setresuid(user, user, user).at(SetupStep::Identity, describe)?;
+    Ok(true)
 }
 
 /// Maps exactly one user and one group, inside and outside, into the new user namespace of a process: a pid, or `self`

@@ -1,10 +1,11 @@
-//! The in-box init, PID 1: forks the payload, reaps, forwards signals, and tells main how the payload ended.
+//! The in-box init: forks the payload, reaps, forwards signals, and tells main how the payload ended. With namespaces it is
+//! PID 1, and libcontainer starts it; without, it is what becomes of the launcher (`fenced.rs`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use libcontainer::oci_spec::runtime::Spec;
@@ -15,7 +16,6 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::WaitOptions;
-use testbox_bundle::Bundle;
 use testbox_model::{InitMessage, SetupStep, SupervisorMessage};
 
 use crate::channel::Channel;
@@ -36,7 +36,7 @@ pub(crate) struct Init {
 
 /// A payload that waits for its start.
 #[derive(Debug)]
-struct Prepared {
+pub(crate) struct Prepared {
     payload: Pid,
     /// The master of its terminal.
     master: Option<OwnedFd>,
@@ -45,17 +45,22 @@ struct Prepared {
 }
 
 impl Init {
-    /// The init of this bundle, which speaks over descriptor `channel`.
-    pub(crate) fn new(bundle: &Bundle, nproc_limit: Option<u64>, channel: i32) -> Self {
-        Self { payload: Payload::new(bundle, nproc_limit, channel), channel, prepared: Rc::default() }
+    /// The init of this payload, which speaks over descriptor `channel`.
+    pub(crate) fn new(payload: Payload, channel: i32) -> Self {
+        Self { payload, channel, prepared: Rc::default() }
+    }
+
+    /// As PID 1: from here on it must not outlive main, also where no cgroup would end it.
+    fn prepare_as_first(&self) -> Result<Prepared, StepFailure> {
+        let describe = || "prepare the init".to_owned();
+        let main = ManuallyDrop::new(sys::adopt(MAIN_FD).at(SetupStep::Fork, describe)?);
+        die_with(main.as_fd()).at(SetupStep::Fork, describe)?;
+        self.prepare()
     }
 
     /// Forks the payload, which prepares itself and then waits for its start.
-    fn prepare(&self) -> Result<Prepared, StepFailure> {
+    pub(crate) fn prepare(&self) -> Result<Prepared, StepFailure> {
         let describe = || "prepare the init".to_owned();
-        // From here on the init must not outlive main, also where no cgroup would end it.
-        let main = ManuallyDrop::new(sys::adopt(MAIN_FD).at(SetupStep::Fork, describe)?);
-        die_with(main.as_fd()).at(SetupStep::Fork, describe)?;
         nix::sys::prctl::set_dumpable(false).at(SetupStep::Fork, describe)?;
         let _ = nix::sys::prctl::set_name(c"testbox-init");
         let (master, slave) = self.payload.terminal()?.unzip();
@@ -71,8 +76,13 @@ impl Init {
         }
     }
 
-    /// From the start to the box's end.
-    fn live(&self, channel: &Channel, prepared: Prepared) -> Result<(), StepFailure> {
+    /// From the start to the end of the box's last process, of main, or, if it has an `ender`, to a signal of main's.
+    pub(crate) fn live(
+        &self,
+        channel: &Channel,
+        prepared: Prepared,
+        ender: Option<BorrowedFd<'_>>,
+    ) -> Result<(), StepFailure> {
         let describe = || "start the command".to_owned();
         let Prepared { payload, master, start } = prepared;
         tell_that_the_box_stands(channel, master.as_ref())?;
@@ -80,10 +90,22 @@ impl Init {
         rustix::io::write(&start, b"!").at(SetupStep::Fork, describe)?;
         // libcontainer's descriptors go as well; and the plugin's socket, which ends with the command.
         std::mem::forget((master, start));
-        sys::close_from(self.channel + 1).at(SetupStep::Fork, describe)?;
-        payload::drop_capabilities().at(SetupStep::Privileges, || "drop the init's capabilities".to_owned())?;
-        let signals = child_signals().at(SetupStep::Fork, describe)?;
-        watch(payload, channel, &signals).at(SetupStep::Fork, || "watch the command".to_owned())
+        let main = self.keep(ender).at(SetupStep::Fork, describe)?;
+        self.payload.drop_capabilities().at(SetupStep::Privileges, || "drop the init's capabilities".to_owned())?;
+        let mine = [Signal::SIGCHLD, Signal::SIGTERM];
+        let signals = signals(&mine[..1 + main.iter().len()]).at(SetupStep::Fork, describe)?;
+        watch(payload, channel, &signals, main.as_ref()).at(SetupStep::Fork, || "watch the command".to_owned())
+    }
+
+    /// Closes all descriptors above the channel but `main`, which moves down to it.
+    fn keep(&self, main: Option<BorrowedFd<'_>>) -> io::Result<Option<OwnedFd>> {
+        let mut number = self.channel + 1;
+        if let Some(main) = main {
+            sys::dup_to(main, number)?;
+            number += 1;
+        }
+        sys::close_from(number)?;
+        main.map(|_| sys::adopt(self.channel + 1)).transpose()
     }
 
     fn own_channel(&self) -> io::Result<Channel> {
@@ -113,7 +135,7 @@ impl Executor for Init {
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
         let channel = self.own_channel().map_err(|error| ExecutorError::Other(error.to_string()))?;
         let prepared = self.prepared.take().ok_or_else(|| ExecutorError::Other("nothing is prepared".to_owned()))?;
-        let code = match self.live(&channel, prepared) {
+        let code = match self.live(&channel, prepared, None) {
             Ok(()) => 0,
             Err(failure) => {
                 channel.report(failure);
@@ -125,7 +147,7 @@ impl Executor for Init {
 
     /// The last moment before libcontainer waits for its start, which takes a while: the payload uses it.
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
-        let prepared = self.prepare().map_err(|failure| {
+        let prepared = self.prepare_as_first().map_err(|failure| {
             let detail = failure.detail.clone();
             if let Ok(channel) = self.own_channel() {
                 channel.report(failure);
@@ -143,24 +165,24 @@ impl Executor for Init {
     }
 }
 
-/// The ends of children; every signal is blocked already.
-fn child_signals() -> io::Result<SignalFd> {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGCHLD);
+/// These signals as a descriptor; every signal is blocked already.
+pub(crate) fn signals(which: &[Signal]) -> io::Result<SignalFd> {
+    let set: SigSet = which.iter().copied().collect();
     Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
-/// Until nobody is left, or main kills the box: reaps everything, reports the payload's end, forwards signals.
-fn watch(payload: Pid, channel: &Channel, signals: &SignalFd) -> io::Result<()> {
+/// Until nobody is left, or main ends the box: reaps everything, reports the payload's end, forwards signals.
+fn watch(payload: Pid, channel: &Channel, signals: &SignalFd, main: Option<&OwnedFd>) -> io::Result<()> {
     let mut alive = true;
     loop {
         match reap(payload, channel, alive)? {
             Left::Payload => {}
             Left::Others => alive = false,
-            // Every process of the namespace is a descendant of this one: the box is empty, and needs no kill.
+            // Every process of the box is a descendant of this one: the box is empty, and needs no kill.
             Left::Nobody => return Ok(()),
         }
-        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
+        fds.extend(main.map(|main| PollFd::new(main, PollFlags::IN)));
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -168,7 +190,14 @@ fn watch(payload: Pid, channel: &Channel, signals: &SignalFd) -> io::Result<()> 
         if fds[0].revents().intersects(PollFlags::NVAL | PollFlags::ERR) {
             return Err(io::Error::other("the descriptor of signals is gone"));
         }
-        while let Ok(Some(_)) = signals.read_signal() {}
+        while let Ok(Some(signal)) = signals.read_signal() {
+            if signal.ssi_signo == Signal::SIGTERM as u32 {
+                return Ok(());
+            }
+        }
+        if fds.get(2).is_some_and(|main| !main.revents().is_empty()) {
+            return Ok(());
+        }
         if fds[1].revents().is_empty() {
             continue;
         }

@@ -12,15 +12,18 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use testbox_bundle::{Bundle, BundleError, Identity, Outline};
 use testbox_cgroup::BoxGroup;
-use testbox_model::{InitMessage, Moment, Net, ProjectCopy, SupervisorMessage};
+use testbox_model::{BoxEnd, InitMessage, Moment, Net, ProjectCopy, SupervisorMessage};
 
-use crate::launcher::{self, Go, Orders, Planned, Stdio};
+use crate::fence::Fence;
+use crate::launcher::{self, Go, Ground, Orders, Planned, Stdio};
 use crate::namespaces::Namespaces;
 use crate::sys::{self, Fork};
-use crate::{Channel, SandboxError};
+use crate::{Channel, SandboxError, scratch};
 
 /// Longest time from fork until the box stands.
 const SETUP_SECONDS: u64 = 30;
+/// Longest time in which a fenced box that was given up ends itself.
+const ASKED_SECONDS: i64 = 5;
 /// The same where the project is copied, from when that begins.
 const COPY_SECONDS: u64 = 600;
 
@@ -35,17 +38,30 @@ pub struct Wiring {
     pub merge_output: bool,
     /// The command reads its stdin from a pipe; otherwise from /dev/null.
     pub stdin: bool,
+    /// Where no namespaces can be made, the box may be fenced instead (`--allow-degraded namespaces`).
+    pub may_fence: bool,
 }
 
 /// A launcher at work: it makes the bundle, and then the box. Killed when it is dropped.
 #[derive(Debug)]
 #[must_use = "the launcher is killed when this is dropped"]
 pub struct Launcher {
-    child: Child,
+    // Dropped first: a launcher that waits for a word learns that there will be none.
     channel: Channel,
+    child: Child,
     streams: OuterStreams,
     plugin: OwnedFd,
-    namespaces: Namespaces,
+    may_fence: bool,
+    found: Found,
+}
+
+/// What this host gives a box to stand on.
+#[derive(Debug)]
+enum Found {
+    /// Namespaces in the making.
+    Namespaces(Namespaces),
+    /// It refuses them.
+    Fence(Fence),
 }
 
 /// What a launcher has to know to make a box of its bundle.
@@ -80,6 +96,8 @@ pub struct Running {
     pub upper: Option<OwnedFd>,
     /// The copy, where the kernel refused the overlay.
     pub copy: Option<CopyMade>,
+    /// How the box is ended.
+    pub end: BoxEnd,
     /// The launcher, which may still be going away: with it go its mounts, which takes the kernel a while.
     pub launcher: Leaving,
 }
@@ -99,7 +117,8 @@ pub struct CopyMade {
 #[derive(Debug)]
 #[must_use = "the launcher is gone only when this is dropped"]
 pub struct Leaving {
-    _child: Child,
+    /// Where it has become the init, it is that one's to wait for.
+    _child: Option<Child>,
 }
 
 /// main's ends of the command's streams.
@@ -142,9 +161,16 @@ impl Launcher {
                 launcher::run(Orders { main, channel: theirs, stdio: inner }, bundle)
             }
             Fork::Parent(pid) => {
-                let child = Child { pid: Some(pid), pidfd: open_pidfd(pid.as_raw())? };
-                let namespaces = Namespaces::start(wiring.net)?;
-                Ok(Self { child, channel: ours, streams: outer, plugin, namespaces })
+                let mut child = Child { pid: Some(pid), pidfd: open_pidfd(pid.as_raw())?, end: BoxEnd::ByKernel };
+                let found = match Namespaces::start(wiring.net) {
+                    Ok(namespaces) => Found::Namespaces(namespaces),
+                    Err(refused) => {
+                        let fence = Fence::in_place_of_namespaces(refused, wiring.may_fence)?;
+                        child.end = BoxEnd::ByInit;
+                        Found::Fence(fence)
+                    }
+                };
+                Ok(Self { child, channel: ours, streams: outer, plugin, may_fence: wiring.may_fence, found })
             }
         }
     }
@@ -162,24 +188,43 @@ impl Launcher {
         }
     }
 
-    /// Lets it make the box as soon as it has its bundle, up to the start of the command. Does not wait for it.
+    /// Lets it make the box as soon as it has its bundle, up to the start of the command. Does not wait for it. Where
+    /// namespaces are refused, it says what stands in their place.
     ///
     /// When a box is given up from here on, processes of a half-built one may still be ending; kill and remove the
     /// group, then call [`reap_children`].
     ///
     /// # Errors
     /// There cannot be such namespaces, or the groups cannot be opened.
-    pub fn make_box(&self, launch: &Launch<'_>) -> Result<(), SandboxError> {
+    pub fn make_box(&mut self, launch: &Launch<'_>) -> Result<Option<Fence>, SandboxError> {
         let open = |error| prepare("open the cgroups", io::Error::other(error));
         let attach = launch.group.attach_fds().map_err(open)?;
         let go = Go {
             box_id: launch.box_id.to_owned(),
             nproc_limit: launch.nproc_limit,
             membership: launch.group.membership(),
-            namespaces: self.namespaces.map(launch.identity)?,
+            ground: self.ground(launch)?,
         };
         let attach: Vec<_> = attach.iter().map(AsFd::as_fd).collect();
-        self.channel.send(&go, &attach).map_err(|source| SandboxError::Message { source })
+        self.channel.send(&go, &attach).map_err(|source| SandboxError::Message { source })?;
+        Ok(match &self.found {
+            Found::Namespaces(_) => None,
+            Found::Fence(fence) => Some(fence.clone()),
+        })
+    }
+
+    fn ground(&mut self, launch: &Launch<'_>) -> Result<Ground, SandboxError> {
+        if let Found::Namespaces(namespaces) = &self.found {
+            match namespaces.map(launch.identity) {
+                Ok(entrance) => return Ok(Ground::Namespaces(entrance)),
+                Err(refused) => {
+                    self.found = Found::Fence(Fence::in_place_of_namespaces(refused.into(), self.may_fence)?);
+                    self.child.end = BoxEnd::ByInit;
+                }
+            }
+        }
+        let place = scratch::place(launch.box_id).map_err(|source| prepare("find the temporary folder", source))?;
+        Ok(Ground::Fenced(place))
     }
 
     /// Lets the command start, and waits until the box stands.
@@ -191,9 +236,9 @@ impl Launcher {
         drop(self.channel.send(&SupervisorMessage::Start, &[]));
         let mut standing = Standing::default();
         let stood = standing.wait(&self.channel, cancel, SETUP_SECONDS);
-        let Self { child, channel, streams, plugin, namespaces } = self;
+        let Self { child, channel, streams, plugin, found, .. } = self;
         let running = finish(stood, standing, child, channel, streams)?;
-        drop(namespaces);
+        drop(found);
         Ok(Running { plugin: outline.plugin.then_some(plugin), ..running })
     }
 }
@@ -204,6 +249,8 @@ struct Child {
     pid: Option<Pid>,
     /// [`reap_children`] may take the pid away.
     pidfd: OwnedFd,
+    /// How the box that it makes is ended.
+    end: BoxEnd,
 }
 
 impl Child {
@@ -215,12 +262,29 @@ impl Child {
     fn kill(&self) {
         let _gone_already = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
+
+    /// Where no kernel ends the box with its init, which it may have become: lets it do so.
+    fn ask(&self) {
+        if self.end == BoxEnd::ByKernel {
+            return;
+        }
+        let _gone_already = pidfd_send_signal(&self.pidfd, Signal::TERM);
+        let patience = Timespec { tv_sec: ASKED_SECONDS, tv_nsec: 0 };
+        // Interrupted or too late: it is killed.
+        let _ = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&patience));
+    }
+
+    /// Somebody else waits for it.
+    fn give_away(mut self) {
+        self.pid = None;
+    }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.kill();
         if let Some(pid) = self.pid.take() {
+            self.ask();
+            self.kill();
             let _ = waitpid(pid, Some(WaitPidFlag::__WALL));
         }
     }
@@ -328,7 +392,10 @@ fn finish(
     channel: Channel,
     outer: OuterStreams,
 ) -> Result<Running, SandboxError> {
+    let end = launcher.end;
     if let Err(error) = stood {
+        drop(channel);
+        launcher.ask();
         if let Some((_, init)) = &standing.init {
             let _ = pidfd_send_signal(init, Signal::KILL);
         }
@@ -346,8 +413,16 @@ fn finish(
         (None, None) => return Err(SandboxError::Message { source: io::Error::other("the box sent no terminal") }),
     };
     let Standing { bounded, upper, copy, .. } = standing;
-    let launcher = Leaving { _child: launcher };
-    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded, upper, copy, launcher })
+    let launcher = Leaving {
+        _child: match end {
+            BoxEnd::ByKernel => Some(launcher),
+            BoxEnd::ByInit => {
+                launcher.give_away();
+                None
+            }
+        },
+    };
+    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded, upper, copy, end, launcher })
 }
 
 fn raw_status(ended: nix::Result<WaitStatus>) -> i32 {

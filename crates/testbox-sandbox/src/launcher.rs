@@ -2,7 +2,7 @@
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
@@ -16,11 +16,12 @@ use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure, Told};
 use crate::init::Init;
 use crate::namespaces::Entrance;
+use crate::payload::Payload;
 use crate::staging::{self, Clones};
-use crate::{container, identity, sys};
+use crate::{container, fenced, identity, sys};
 
 /// Number of the status socket in launcher and init.
-const CHANNEL_FD: i32 = 3;
+pub(crate) const CHANNEL_FD: i32 = 3;
 /// Number of the plugin's socket in launcher, init and payload.
 pub(crate) const PLUGIN_FD: i32 = 4;
 /// Number of main's pidfd in launcher and init.
@@ -51,7 +52,17 @@ pub(crate) struct Go {
     pub(crate) nproc_limit: Option<u64>,
     /// What the launcher's membership must read back as.
     pub(crate) membership: Vec<(String, String)>,
-    pub(crate) namespaces: Entrance,
+    pub(crate) ground: Ground,
+}
+
+/// What the box stands on.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ground {
+    /// Namespaces.
+    Namespaces(Entrance),
+    /// The host's own ground, fenced: the folder is the box's scratch space.
+    Fenced(PathBuf),
 }
 
 /// The command's ends of its streams; what is absent is /dev/null (stdin, and all of them with a pty) or stdout.
@@ -82,7 +93,7 @@ pub(crate) fn run(orders: Orders, bundle: impl FnOnce() -> Result<Bundle, Bundle
 fn serve(mut orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError>) -> Result<(), StepFailure> {
     tie_to(orders.main.as_fd())?;
     let describe = || "speak with testbox".to_owned();
-    let bundle = match bundle() {
+    let mut bundle = match bundle() {
         Ok(bundle) => bundle,
         Err(error) => {
             let refused = Planned::Refused(Told::of(&error, error.hint()));
@@ -98,23 +109,25 @@ fn serve(mut orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError
     let Some((go, groups)) = orders.channel.receive::<Go>().at(SetupStep::Fork, describe)? else { return Ok(()) };
     // Their numbers will be closed or belong to others; dropping them would close the wrong ones.
     let groups = ManuallyDrop::new(groups);
-    let settled = settle(orders, &bundle, &go, &groups)?;
-    let built = build(&settled).map_err(|failure| settled.channel.report(failure));
+    let settled = settle(orders, &go, &groups)?;
+    let built = match &go.ground {
+        Ground::Namespaces(entrance) => build(&settled, &bundle, entrance),
+        Ground::Fenced(scratch) => fenced::live(&settled, &mut bundle, scratch),
+    };
+    let built = built.map_err(|failure| settled.channel.report(failure));
     sys::exit_now(i32::from(built.is_err()))
 }
 
 /// The launcher with its descriptors laid out: stdio, the status socket, and nothing else.
-struct Settled<'a> {
-    main: ManuallyDrop<OwnedFd>,
-    bundle: &'a Bundle,
+pub(crate) struct Settled<'a> {
+    pub(crate) main: ManuallyDrop<OwnedFd>,
     box_id: &'a str,
-    nproc_limit: Option<u64>,
-    channel: Channel,
-    namespaces: &'a Entrance,
+    pub(crate) nproc_limit: Option<u64>,
+    pub(crate) channel: Channel,
 }
 
 /// Joins the cgroups and gives up every descriptor that is not needed (R2).
-fn settle<'a>(orders: Orders, bundle: &'a Bundle, go: &'a Go, groups: &[OwnedFd]) -> Result<Settled<'a>, StepFailure> {
+fn settle<'a>(orders: Orders, go: &'a Go, groups: &[OwnedFd]) -> Result<Settled<'a>, StepFailure> {
     for members in groups {
         rustix::io::write(members, b"0").at(SetupStep::JoinCgroup, || "write `0` to the file of members".to_owned())?;
     }
@@ -127,8 +140,7 @@ fn settle<'a>(orders: Orders, bundle: &'a Bundle, go: &'a Go, groups: &[OwnedFd]
     let channel = Channel::from_fd(sys::adopt(CHANNEL_FD).at(SetupStep::Fork, || "keep the status socket".to_owned())?);
     let main = ManuallyDrop::new(sys::adopt(MAIN_FD).at(SetupStep::Fork, || "keep main's pidfd".to_owned())?);
     std::mem::forget(orders);
-    let Go { box_id, nproc_limit, namespaces, .. } = go;
-    Ok(Settled { main, bundle, box_id, nproc_limit: *nproc_limit, channel, namespaces })
+    Ok(Settled { main, box_id: &go.box_id, nproc_limit: go.nproc_limit, channel })
 }
 
 fn lay_out_descriptors(orders: &Orders) -> std::io::Result<()> {
@@ -153,7 +165,7 @@ fn lay_out_descriptors(orders: &Orders) -> std::io::Result<()> {
     sys::cloexec_from(CHANNEL_FD)
 }
 
-fn tie_to(main: BorrowedFd<'_>) -> Result<(), StepFailure> {
+pub(crate) fn tie_to(main: BorrowedFd<'_>) -> Result<(), StepFailure> {
     die_with(main).at(SetupStep::Fork, || "tie the launcher's life to testbox".to_owned())
 }
 
@@ -168,9 +180,8 @@ pub(crate) fn die_with(main: BorrowedFd<'_>) -> std::io::Result<()> {
 }
 
 /// From a joined process to a standing box.
-fn build(settled: &Settled<'_>) -> Result<(), StepFailure> {
-    let bundle = settled.bundle;
-    let entrance = settled.namespaces.open(&bundle.identity)?;
+fn build(settled: &Settled<'_>, bundle: &Bundle, entrance: &Entrance) -> Result<(), StepFailure> {
+    let entrance = entrance.open(&bundle.identity)?;
     let as_root = rustix::process::geteuid().is_root();
     // Only true root can open what lies below an unsearchable folder, and shift owners.
     let early = as_root.then(|| Clones::take(bundle, entrance.user())?.copied_as_root(bundle, &settled.channel));
@@ -180,21 +191,21 @@ fn build(settled: &Settled<'_>) -> Result<(), StepFailure> {
     tie_to(settled.main.as_fd())?;
     own_mounts(bundle)?;
     let clones = early.map_or_else(|| Clones::take(bundle, entrance.user()), Ok)?;
-    finish(settled, clones)
+    finish(settled, bundle, clones)
 }
 
-fn finish(settled: &Settled<'_>, clones: Clones) -> Result<(), StepFailure> {
+fn finish(settled: &Settled<'_>, bundle: &Bundle, clones: Clones) -> Result<(), StepFailure> {
     identity::cap_user_quotas()?;
     staging::show_cgroups_read_only()?;
-    let staged = staging::lay_out(settled.bundle, clones, &settled.channel)?;
+    let staged = staging::lay_out(bundle, clones, &settled.channel)?;
     let names = staged.folders.iter().map(|(name, _)| name.clone()).collect();
     let folders: Vec<_> = staged.folders.iter().map(|(_, folder)| folder.as_fd()).collect();
     settled
         .channel
         .send(&InitMessage::Descriptors { names }, &folders)
         .at(SetupStep::Mounts, || "pass the scratch space to testbox".to_owned())?;
-    let init = Init::new(settled.bundle, settled.nproc_limit, CHANNEL_FD);
-    container::create(settled.bundle, settled.box_id, &staged, init, &settled.channel)
+    let init = Init::new(Payload::new(bundle, settled.nproc_limit, CHANNEL_FD), CHANNEL_FD);
+    container::create(bundle, settled.box_id, &staged, init, &settled.channel)
 }
 
 /// Mounts from which nothing propagates, the box's groups as their root, and its name.

@@ -31,13 +31,21 @@
 //!
 //! The end: SIGKILL to the init ends every process of its pid namespace (pid_namespaces(7)). This crate never signals
 //! by pid number outside the box.
+//!
+//! Where the kernel refuses namespaces and the user allows it (`fence.rs`), 3 and 4 are one process (`fenced.rs`): the
+//! launcher becomes the host user, makes a scratch folder (`scratch.rs`), and becomes the init; the payload closes the
+//! host's files to itself (`landlock.rs`) and what Landlock cannot close (`call_filter.rs`); at the end the init ends
+//! everything below it (`sweep.rs`).
 
 #![deny(unsafe_code)]
 
+mod call_filter;
 mod channel;
 mod container;
 mod copy;
 mod error;
+mod fence;
+mod fenced;
 mod identity;
 mod init;
 mod landlock;
@@ -47,8 +55,10 @@ mod namespaces;
 mod payload;
 mod readback;
 mod reaper;
+mod scratch;
 pub mod seal;
 mod staging;
+mod sweep;
 #[expect(unsafe_code, reason = "the one file with system calls that no library wraps safely")]
 mod sys;
 mod trail;
@@ -56,6 +66,8 @@ mod view;
 
 pub use channel::Channel;
 pub use error::{SandboxError, Told};
+pub use fence::Fence;
 pub use landlock::{landlock_version, scopes_abstract_sockets};
 pub use launch::{CopyMade, Launch, Launcher, Leaving, Running, Streams, Wiring, reap_children};
 pub use reaper::{CleaningUp, MainsEnd, Reaper};
+pub use scratch::{collect_scratch, remove_scratch};

@@ -13,14 +13,14 @@ use nix::sys::resource::{Resource as NixResource, setrlimit};
 use rustix::fs::OFlags;
 use rustix::pty::OpenptFlags;
 use seccompiler::sock_filter;
-use testbox_bundle::{Bundle, CHANNEL_VARIABLE, Identity, Process, Resource, Rlimit};
+use testbox_bundle::{Access, Bundle, CHANNEL_VARIABLE, Identity, Opening, Process, Resource, Rlimit};
 use testbox_model::{InitMessage, Net, SetupStep};
 
 use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure};
 use crate::launcher::PLUGIN_FD;
 use crate::readback::{self, Expected};
-use crate::{identity, landlock, sys};
+use crate::{call_filter, identity, landlock, sys};
 
 /// Bytes of one BPF instruction (`struct sock_filter`, linux/filter.h).
 const INSTRUCTION_BYTES: usize = 8;
@@ -39,6 +39,20 @@ pub(crate) struct Payload {
     channel: i32,
     plugin: Option<i32>,
     tty: bool,
+    walls: Walls,
+}
+
+/// What stands around the payload when it is forked.
+#[derive(Debug, Clone)]
+enum Walls {
+    /// Namespaces; it makes one more, of its own user.
+    Namespaces,
+    /// Nothing: it puts up its fence itself.
+    Fence {
+        openings: Vec<Opening>,
+        /// The bounding set of capabilities is empty, which takes privileges.
+        bounded: bool,
+    },
 }
 
 impl Payload {
@@ -53,7 +67,53 @@ impl Payload {
             channel,
             plugin: bundle.process.plugin.then_some(PLUGIN_FD),
             tty: bundle.process.tty,
+            walls: Walls::Namespaces,
         }
+    }
+
+    /// The same where there are no namespaces: the host's files are closed to it but for `openings`.
+    pub(crate) fn fenced(self, openings: Vec<Opening>, bounded: bool) -> Self {
+        let Identity { host_uid, host_gid, .. } = self.identity;
+        let identity = Identity { box_uid: host_uid, box_gid: host_gid, ..self.identity };
+        let filters = self.filters.into_iter().chain([call_filter::of(self.net)]).collect();
+        Self { identity, filters, walls: Walls::Fence { openings, bounded }, ..self }
+    }
+
+    /// Empties the sets of capabilities of the calling process.
+    pub(crate) fn drop_capabilities(&self) -> io::Result<()> {
+        // The bounding set needs a capability to be emptied.
+        let first = usize::from(matches!(self.walls, Walls::Fence { .. }));
+        let sets = [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted];
+        sets[first..].iter().try_for_each(|set| caps::clear(None, *set).map_err(io::Error::other))
+    }
+
+    /// How many processes its user may have: where users are not its own, those that there are count as well.
+    fn nproc(&self) -> Option<u64> {
+        let others = match self.walls {
+            Walls::Namespaces => 0,
+            Walls::Fence { .. } => threads_of(self.identity.host_uid),
+        };
+        self.nproc_limit.map(|limit| limit.saturating_add(others))
+    }
+
+    /// Landlock, as far as it is needed. Needs no_new_privs.
+    fn put_up_landlock(&self, terminal: Option<PathBuf>) -> Result<(), StepFailure> {
+        match &self.walls {
+            Walls::Namespaces if self.net == Net::None => Ok(()),
+            Walls::Namespaces => landlock::scope_if_possible()
+                .at(SetupStep::Privileges, || "scope abstract unix sockets by Landlock".to_owned()),
+            Walls::Fence { openings, .. } => {
+                let terminal = terminal.map(|path| Opening { path, access: Access::Device });
+                let openings: Vec<Opening> = openings.iter().cloned().chain(terminal).collect();
+                landlock::fence(&openings, self.net == Net::Host)
+            }
+        }
+    }
+
+    fn expected(&self) -> Expected {
+        let bounding = !matches!(self.walls, Walls::Fence { bounded: false, .. });
+        let Identity { box_uid, box_gid, .. } = self.identity;
+        Expected { uid: box_uid, gid: box_gid, filters: self.filters.len() as u32, bounding }
     }
 
     /// Its terminal, if it gets one: master and slave.
@@ -123,30 +183,29 @@ fn confine(
     terminal: Option<OwnedFd>,
     start: OwnedFd,
 ) -> Result<Never, StepFailure> {
+    let own_terminal = terminal.as_ref().and_then(|slave| rustix::termios::ttyname(slave, Vec::new()).ok());
+    let own_terminal = own_terminal.map(|name| PathBuf::from(OsString::from_vec(name.into_bytes())));
     new_session(terminal)?;
     let start = payload.keep_needed(start).at(SetupStep::Exec, || "close descriptors".to_owned())?;
     // The box holds nobody yet who could look into this process, and it must write its own /proc files.
     nix::sys::prctl::set_dumpable(true).at(SetupStep::Privileges, || "own the /proc files".to_owned())?;
     fs_err::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ)
         .at(SetupStep::Privileges, || format!("write {OOM_SCORE_ADJ} to /proc/self/oom_score_adj"))?;
-    own_user(payload)?;
+    if let Walls::Namespaces = payload.walls {
+        own_user(payload)?;
+    }
     set_rlimits(payload)?;
     enter_cwd(&payload.process.cwd)?;
-    drop_capabilities().at(SetupStep::Privileges, || "drop the capabilities".to_owned())?;
+    payload.drop_capabilities().at(SetupStep::Privileges, || "drop the capabilities".to_owned())?;
     nix::sys::prctl::set_no_new_privs().at(SetupStep::Privileges, || "set no_new_privs".to_owned())?;
-    if payload.net == Net::Host {
-        let describe = || "scope abstract unix sockets by Landlock".to_owned();
-        landlock::scope_if_possible().at(SetupStep::Privileges, describe)?;
-    }
+    payload.put_up_landlock(own_terminal)?;
     if let Some(plugin) = payload.plugin {
         sys::keep_across_exec(plugin).at(SetupStep::Exec, || "pass the plugin's socket".to_owned())?;
     }
     sys::reset_signals();
     let command = Command::new(&payload.process, payload.plugin)?;
     load_filters(&payload.filters)?;
-    let identity = payload.identity;
-    let expected = Expected { uid: identity.box_uid, gid: identity.box_gid, filters: payload.filters.len() as u32 };
-    let readback = readback::verify(expected)?;
+    let readback = readback::verify(payload.expected())?;
     wait_for(&start)?;
     channel.send(&InitMessage::Ready { readback }, &[]).at(SetupStep::Readback, || "report the set-up".to_owned())?;
     Err(command.execute())
@@ -173,7 +232,7 @@ fn own_user(payload: &Payload) -> Result<(), StepFailure> {
 }
 
 fn set_rlimits(payload: &Payload) -> Result<(), StepFailure> {
-    let nproc = payload.nproc_limit.map(|limit| (NixResource::RLIMIT_NPROC, limit));
+    let nproc = payload.nproc().map(|limit| (NixResource::RLIMIT_NPROC, limit));
     let limits = payload.rlimits.iter().map(|limit| (nix_resource(limit.resource), limit.value)).chain(nproc);
     for (resource, value) in limits {
         setrlimit(resource, value, value).at(SetupStep::Rlimits, || format!("set {resource:?} to {value}"))?;
@@ -200,12 +259,16 @@ fn enter_cwd(cwd: &Path) -> Result<(), StepFailure> {
     Err(StepFailure { step: SetupStep::Cwd, errno: 0, detail })
 }
 
-/// Empties all five capability sets of the calling process.
-pub(crate) fn drop_capabilities() -> io::Result<()> {
-    for set in [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
-        caps::clear(None, set).map_err(io::Error::other)?;
-    }
-    Ok(())
+/// Threads of this user on the host: what RLIMIT_NPROC counts where there are no namespaces.
+fn threads_of(uid: u32) -> u64 {
+    let status = |entry: fs_err::DirEntry| fs_err::read_to_string(entry.path().join("status")).ok();
+    let field = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let all = fs_err::read_dir("/proc").into_iter().flatten().flatten().filter_map(status);
+    let own = all.filter(|status| field(status, "Uid:") == Some(u64::from(uid)));
+    own.filter_map(|status| field(&status, "Threads:")).sum()
 }
 
 fn load_filters(filters: &[Vec<sock_filter>]) -> Result<(), StepFailure> {

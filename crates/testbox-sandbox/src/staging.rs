@@ -299,15 +299,19 @@ fn choose(bundle: &Bundle) -> Result<PathBuf, StepFailure> {
 }
 
 fn skeleton(rootfs: &Path, entries: &[Entry]) -> Result<(), StepFailure> {
-    for entry in entries {
-        let (path, made) = match entry {
-            Entry::Dir { path, mode } => (path, create_dir(&inside(rootfs, path), *mode)),
-            Entry::Symlink { path, target } => (path, create_symlink(target, &inside(rootfs, path))),
-            Entry::File { path, content, mode } => (path, create_file(&inside(rootfs, path), content, *mode)),
-        };
-        made.at(SetupStep::Mounts, || format!("make {} in the box", path.display()))?;
+    entries.iter().try_for_each(|entry| {
+        let (Entry::Dir { path, .. } | Entry::Symlink { path, .. } | Entry::File { path, .. }) = entry;
+        create(entry, rootfs).at(SetupStep::Mounts, || format!("make {} in the box", path.display()))
+    })
+}
+
+/// Makes one entry below a root.
+pub(crate) fn create(entry: &Entry, rootfs: &Path) -> io::Result<()> {
+    match entry {
+        Entry::Dir { path, mode } => create_dir(&inside(rootfs, path), *mode),
+        Entry::Symlink { path, target } => create_symlink(target, &inside(rootfs, path)),
+        Entry::File { path, content, mode } => create_file(&inside(rootfs, path), content, *mode),
     }
-    Ok(())
 }
 
 fn inside(rootfs: &Path, path: &Path) -> PathBuf {

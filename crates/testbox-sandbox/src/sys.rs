@@ -244,12 +244,20 @@ pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, attributes: Mount
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// `struct landlock_ruleset_attr` (landlock_create_ruleset(2)).
+/// `struct landlock_ruleset_attr` (landlock_create_ruleset(2)): what a ruleset forbids unless a rule allows it.
 #[repr(C)]
-struct LandlockRuleset {
-    handled_access_fs: u64,
-    handled_access_net: u64,
-    scoped: u64,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LandlockRuleset {
+    pub(crate) handled_access_fs: u64,
+    pub(crate) handled_access_net: u64,
+    pub(crate) scoped: u64,
+}
+
+/// `struct landlock_path_beneath_attr` (landlock_add_rule(2)).
+#[repr(C, packed)]
+struct LandlockPathBeneath {
+    allowed_access: u64,
+    parent_fd: i32,
 }
 
 /// The version of Landlock's interface; 0 where the kernel has none or it is switched off (landlock(7)).
@@ -259,21 +267,29 @@ pub(crate) fn landlock_version() -> i64 {
     unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, VERSION) }.max(0)
 }
 
-/// Forbids the calling thread and its children for ever to connect to abstract unix sockets that were made outside
-/// (landlock(7), LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET). Needs no_new_privs.
-pub(crate) fn scope_abstract_sockets() -> io::Result<()> {
-    const ABSTRACT_UNIX_SOCKET: u64 = 1;
-    let ruleset = LandlockRuleset { handled_access_fs: 0, handled_access_net: 0, scoped: ABSTRACT_UNIX_SOCKET };
+/// A new Landlock ruleset. An older kernel takes a ruleset whose fields that it does not know are 0.
+pub(crate) fn landlock_ruleset(ruleset: LandlockRuleset) -> io::Result<OwnedFd> {
     // SAFETY: `ruleset` is live and has the layout and size that are passed along; the kernel only reads it.
     let fd = unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, &raw const ruleset, size_of::<LandlockRuleset>(), 0)
     };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let fd = adopt(fd as RawFd)?;
+    if fd < 0 { Err(io::Error::last_os_error()) } else { adopt(fd as RawFd) }
+}
+
+/// Allows `access` to what `path` is open at and to all below it.
+pub(crate) fn landlock_allow(ruleset: &OwnedFd, path: &OwnedFd, access: u64) -> io::Result<()> {
+    const PATH_BENEATH: libc::c_int = 1;
+    let rule = LandlockPathBeneath { allowed_access: access, parent_fd: path.as_raw_fd() };
+    // SAFETY: `rule` is live and has the layout of its type number; both descriptors are open for the call.
+    let result =
+        unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), PATH_BENEATH, &raw const rule, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts the calling thread and its children under a ruleset for ever. Needs no_new_privs.
+pub(crate) fn landlock_restrict_self(ruleset: &OwnedFd) -> io::Result<()> {
     // SAFETY: landlock_restrict_self takes plain numbers; the descriptor is open for the call.
-    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, fd.as_raw_fd(), 0) };
+    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

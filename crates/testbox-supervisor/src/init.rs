@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use testbox_model::BoxEnd;
 
 use crate::SupervisorError;
 use crate::error::io_error;
@@ -13,18 +14,19 @@ use crate::error::io_error;
 /// How long a dropped init is waited for after its kill.
 const DROP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The init of the box. Dropping it unreaped kills it, and the kernel ends its pid namespace with it.
+/// The init of the box. Dropping it unreaped ends it, and the box with it.
 pub(crate) struct Init {
     pidfd: OwnedFd,
+    end: BoxEnd,
     reaped: bool,
 }
 
 impl Init {
-    pub(crate) fn new(pidfd: OwnedFd) -> Self {
-        Self { pidfd, reaped: false }
+    pub(crate) fn new(pidfd: OwnedFd, end: BoxEnd) -> Self {
+        Self { pidfd, end, reaped: false }
     }
 
-    /// Becomes readable when init is dead and with it every process of its pid namespace.
+    /// Becomes readable when init is dead and with it every process of the box.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
@@ -42,10 +44,14 @@ impl Init {
         pid.trim().parse().ok().filter(|pid| *pid > 0)
     }
 
-    /// SIGKILL. An init that is dead already is no error.
+    /// Ends the box. An init that is dead already is no error.
     pub(crate) fn kill(&self) {
+        let signal = match self.end {
+            BoxEnd::ByKernel => Signal::KILL,
+            BoxEnd::ByInit => Signal::TERM,
+        };
         if !self.reaped {
-            let _dead_already = pidfd_send_signal(&self.pidfd, Signal::KILL);
+            let _dead_already = pidfd_send_signal(&self.pidfd, signal);
         }
     }
 

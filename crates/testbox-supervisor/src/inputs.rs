@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use testbox_model::{Evidence, RunEvent, Timeline};
+use testbox_model::{BoxEnd, Evidence, RunEvent, Timeline};
 
 use crate::{Meter, RawTerminal, Signals};
 
@@ -12,6 +12,8 @@ use crate::{Meter, RawTerminal, Signals};
 pub struct Inputs<'a> {
     /// Pidfd of the in-box init, a child of this process that nobody else waits for.
     pub init: OwnedFd,
+    /// How the box is ended through it.
+    pub end: BoxEnd,
     /// The status socket (SOCK_SEQPACKET): `InitMessage`s come in, `SupervisorMessage`s go out.
     pub status: OwnedFd,
     /// The socket of pytest's plugin, testbox's side; `None`: the command is not pytest.

@@ -13,7 +13,7 @@ pub(crate) enum Order {
     Nothing,
     /// Send this signal, and SIGCONT, to the command.
     Ask(i32),
-    /// SIGKILL to init.
+    /// The end of init, and of the box with it.
     Kill,
 }
 

@@ -1,7 +1,8 @@
 //! `supervise`: one single-threaded loop that waits for descriptors and deadlines, and does nothing that blocks.
 //!
 //! A run goes through four phases. *Running*: until the command ended, init died, or a stop became a kill.
-//! *Lingering*: only if processes were left behind; their output is waited for a moment. *Dying*: SIGKILL went to init,
+//! *Lingering*: only if processes were left behind; their output is waited for a moment. *Dying*: SIGKILL went to init (where
+//! there are no namespaces: its order to sweep),
 //! and the kernel ends its pid namespace. *Flushing*: the box is dead; what lies in pipes and queues goes to the user.
 //! Output streams in every phase; stops and kills never wait for it.
 
@@ -103,7 +104,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         plan: &RunPlan,
         sink: &'s mut dyn FnMut(&RunEvent),
     ) -> Result<Self, SupervisorError> {
-        let init = Init::new(inputs.init);
+        let init = Init::new(inputs.init, inputs.end);
         let Pumps { output, input, screen } = pumps(inputs.streams, inputs.host, inputs.filter, plan)?;
         let table = ProcessTable::new(Path::new("/proc"));
         Ok(Self {

@@ -2,6 +2,7 @@
 
 mod boxed;
 mod demand;
+mod fenced;
 mod output;
 mod walls;
 
@@ -13,9 +14,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 use testbox_bundle::{Bundle, BundleError, Host, Outline};
-use testbox_model::{ExitCode, Fault, ProjectView, RunEvent, RunPlan, RunRecord, Verdict, WallReport, judge};
+use testbox_model::{ExitCode, Fault, ProjectView, RunEvent, RunPlan, RunRecord, Verdict, Wall, WallReport, judge};
 use testbox_report::{ReportDir, ReportError, Terminal};
-use testbox_sandbox::{CopyMade, Launcher, Running, Streams, Wiring, seal};
+use testbox_sandbox::{CopyMade, Fence, Launcher, Running, Streams, Wiring, seal};
 use testbox_supervisor::{
     Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals, Written,
 };
@@ -31,7 +32,7 @@ use output::{Filters, Notices};
 pub(crate) fn run(args: &RunArgs) -> Outcome {
     seal::ensure().or_fault()?;
     let cgroups = plan::cgroups()?;
-    let plan = plan::resolve_in(&cgroups, &args.command, args.layer())?;
+    let mut plan = plan::resolve_in(&cgroups, &args.command, args.layer())?;
     if args.dry_run {
         return describe(plan);
     }
@@ -39,21 +40,25 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let terminal = saved_terminal(&plan)?;
     let host = Host::current();
     let place = Place::find(cgroups, &plan)?;
-    let launcher = Launcher::start(wiring(&plan), || bundle(&plan, &host)).or_fault()?;
+    let mut launcher = Launcher::start(wiring(&plan), || bundle(&plan, &host)).or_fault()?;
     let safeguard = Safeguard::new(place, &plan, terminal.as_ref())?;
     let open_reports = || ReportDir::open(&plan.reports.dir.value, project_owner(&plan, &host)?).or_fault();
     // What is not there cannot be covered: a command that may write to the project must not find its place free.
     let early = plan.view.write.value.then(open_reports).transpose()?;
     // The groups are made while the launcher makes the bundle, and it goes on with the box at once.
     let boxed = Boxed::new(safeguard, &plan).and_then(|boxed| {
-        launcher.make_box(&boxed.launch(testbox_bundle::identity(&plan, &host))).or_fault()?;
-        Ok(boxed)
+        let fence = launcher.make_box(&boxed.launch(testbox_bundle::identity(&plan, &host))).or_fault()?;
+        Ok((boxed, fence))
     });
     // Its error comes first.
     let outline = launcher.outline(signals.as_fd()).or_fault()?;
-    let boxed = boxed?;
+    let (mut boxed, fence) = boxed?;
+    boxed.fenced = fence.is_some();
     let reports = early.map_or_else(open_reports, Ok)?;
-    Run { plan: &plan, outline: &outline }.go(launcher, boxed, signals, reports)
+    if fence.is_some() {
+        fenced::bound_files(&mut plan);
+    }
+    Run { plan: &plan, outline: &outline, fence }.go(launcher, boxed, signals, reports)
 }
 
 fn bundle(plan: &RunPlan, host: &Host) -> Result<Bundle, BundleError> {
@@ -68,6 +73,7 @@ fn wiring(plan: &RunPlan) -> Wiring {
         tty: plan.terminal.tty.value,
         merge_output: plan.reports.json_to_stdout.value || output::same_file(),
         stdin: !std::io::stdin().is_terminal(),
+        may_fence: plan.allow_degraded.value.contains(&Wall::Namespaces),
     }
 }
 
@@ -107,6 +113,8 @@ fn terminal_size() -> Option<(u16, u16)> {
 struct Run<'a> {
     plan: &'a RunPlan,
     outline: &'a Outline,
+    /// What stands in place of namespaces, where there are none.
+    fence: Option<Fence>,
 }
 
 /// A run whose box is gone.
@@ -162,7 +170,11 @@ impl Run<'_> {
     ) -> Result<Ended, Box<Fault>> {
         let plan = self.plan;
         reports.introduce(&boxed.id, plan).or_fault()?;
-        let walls = walls::all(plan, self.outline, boxed.group.walls());
+        let mut walls = walls::all(plan, self.outline, boxed.group.walls());
+        if let Some(fence) = &self.fence {
+            fenced::weaken(&mut walls, plan, fence);
+            fenced::tell(&walls, reports).or_fault()?;
+        }
         terminal.header(plan, &walls);
         self.notes(terminal);
         let started = Instant::now();
@@ -196,7 +208,11 @@ impl Run<'_> {
         terminal: &mut Terminal,
     ) -> (ProjectView, Vec<String>) {
         let Some(CopyMade { copy, left_out, .. }) = copy else {
-            let view = if self.plan.view.write.value { ProjectView::Write } else { ProjectView::Overlay };
+            let view = match (self.plan.view.write.value, &self.fence) {
+                (true, _) => ProjectView::Write,
+                (false, None) => ProjectView::Overlay,
+                (false, Some(_)) => ProjectView::ReadOnly,
+            };
             return (view, Vec::new());
         };
         let mut warnings = left_out.clone();
@@ -242,6 +258,7 @@ impl Run<'_> {
         let mut meter = meter.with_alarms(boxed.alarms());
         let inputs = Inputs {
             init: running.init,
+            end: running.end,
             status: running.channel.into_fd(),
             plugin: running.plugin,
             streams: self.streams(running.streams)?,

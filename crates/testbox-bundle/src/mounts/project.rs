@@ -70,6 +70,14 @@ pub(crate) fn unguarded_links(host: &Host, plan: &RunPlan, project: &Project, li
     links.map(note).collect()
 }
 
+/// Where testbox's own reports lie in the project.
+pub(crate) fn reports(plan: &RunPlan, project: &Project, lists: &ProjectLists) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = lists.covered.iter().map(|name| project.root.join(name)).collect();
+    let reports = walk::absolute(&project.root, &plan.reports.dir.value);
+    paths.extend((reports.starts_with(&project.root) && reports != project.root).then_some(reports));
+    paths
+}
+
 /// What the box must not see: testbox's reports, and what `--hide` names as far as it is there.
 pub(crate) fn hidden(
     host: &Host,
@@ -77,9 +85,7 @@ pub(crate) fn hidden(
     project: &Project,
     lists: &ProjectLists,
 ) -> Result<Vec<PathBuf>, BundleError> {
-    let mut paths: Vec<PathBuf> = lists.covered.iter().map(|name| project.root.join(name)).collect();
-    let reports = walk::absolute(&project.root, &plan.reports.dir.value);
-    paths.extend((reports.starts_with(&project.root) && reports != project.root).then_some(reports));
+    let mut paths = reports(plan, project, lists);
     for path in &plan.view.hide.value {
         let Ok(end) = walk::walk(host, &walk::absolute(&project.root, path)) else { continue };
         if project.cwd.starts_with(&end.path) {

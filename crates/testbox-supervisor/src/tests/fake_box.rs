@@ -135,6 +135,7 @@ impl FakeBox {
         let started = Instant::now();
         let inputs = Inputs {
             init: init_fd,
+            end: testbox_model::BoxEnd::ByKernel,
             status: ours,
             plugin: None,
             streams,

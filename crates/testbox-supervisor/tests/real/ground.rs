@@ -41,6 +41,7 @@ pub(crate) fn supervised_with(
     let mut meter = GroupMeter::new(&test_box.group, &plan.limits, pid, vec![]).unwrap();
     let inputs = Inputs {
         init: pidfd_open(Pid::from_child(&init), PidfdFlags::empty()).unwrap(),
+        end: testbox_model::BoxEnd::ByKernel,
         status,
         plugin: plugin(&test_box.group),
         streams: Streams::Pipes { stdin: None, stdout: stdout.into(), stderr: None },

@@ -17,6 +17,9 @@ pub(super) struct Finding {
     pub(super) fix: Option<String>,
     /// Commands of root that do it, where some do.
     pub(super) commands: Vec<String>,
+    /// A run is possible without it: a box in the weaker form was built.
+    #[serde(skip)]
+    pub(super) weaker: bool,
 }
 
 /// How a probe went.
@@ -63,7 +66,7 @@ impl Finding {
 
     /// Something that stands on what is missing.
     pub(super) fn unknown(subject: &'static str) -> Self {
-        Self::new(subject, State::Unknown, "not probed, because no box can be built here")
+        Self::new(subject, State::Unknown, "not probed, because no box with namespaces can be built here")
     }
 
     /// Something that failed.
@@ -100,8 +103,19 @@ impl Finding {
         self
     }
 
+    /// The same finding of something that a box can do without, in this way.
+    pub(super) fn or_weaker(mut self, way: &str) -> Self {
+        self.weaker = true;
+        self.fix = Some(match self.fix.take() {
+            Some(fix) if fix.contains(way) => fix,
+            Some(fix) => format!("{fix}; or {way}"),
+            None => way.to_owned(),
+        });
+        self
+    }
+
     fn new(subject: &'static str, state: State, text: impl Into<String>) -> Self {
-        Self { subject, state, text: text.into(), because: Vec::new(), fix: None, commands: Vec::new() }
+        Self { subject, state, text: text.into(), because: Vec::new(), fix: None, commands: Vec::new(), weaker: false }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What all probes stand on: a project in a temporary folder, and what earlier probes found out.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use testbox_cgroup::{BoxId, GcReport, Host};
@@ -60,6 +62,9 @@ impl TemporaryProject {
             fault::of(&error, hint())
         })?;
         let project = Self(made);
+        // Root's boxes run as somebody else, who must be able to enter it also where nothing can be shown as its own.
+        fs_err::set_permissions(&project.0, Permissions::from_mode(0o755))
+            .map_err(|error| fault::of(&error, hint()))?;
         // The nearest `.git` makes it a project of its own, whatever lies above it.
         fs_err::create_dir(project.0.join(".git")).map_err(|error| fault::of(&error, hint()))?;
         Ok(project)

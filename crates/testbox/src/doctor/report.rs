@@ -28,7 +28,7 @@ pub(super) fn json(findings: &[Finding]) -> serde_json::Result<String> {
     let report = Report {
         schema_version: SCHEMA_VERSION,
         fully_enforced: finding::fully_enforced(findings),
-        missing: missing(findings),
+        missing: names(&missing(findings)),
         conclusion: conclusion(findings),
         findings,
     };
@@ -59,29 +59,33 @@ fn word(state: State, color: bool) -> String {
     if color { format!("\x1b[{code}m{padded}\x1b[0m") } else { padded }
 }
 
-fn missing(findings: &[Finding]) -> Vec<&'static str> {
-    findings.iter().filter(|finding| finding.state == State::Missing).map(|finding| finding.subject).collect()
+fn missing(findings: &[Finding]) -> Vec<&Finding> {
+    findings.iter().filter(|finding| finding.state == State::Missing).collect()
+}
+
+fn names(findings: &[&Finding]) -> Vec<&'static str> {
+    findings.iter().map(|finding| finding.subject).collect()
 }
 
 fn conclusion(findings: &[Finding]) -> String {
     let missing = missing(findings);
-    let names = missing.join(", ");
+    let all = names(&missing).join(", ");
     match missing.len() {
         0 if finding::fully_enforced(findings) => return "a default run is fully enforced here".to_owned(),
         0 => return "not every wall could be probed: whether a default run is fully enforced is unknown".to_owned(),
-        _ if !missing.iter().all(|name| can_degrade(name)) => {
-            return format!("{names} missing: no run is possible here before that is fixed");
+        _ if !missing.iter().all(|finding| can_degrade(finding)) => {
+            return format!("{all} missing: no run is possible here before that is fixed");
         }
         _ => {}
     }
     let verb = if missing.len() == 1 { "1 wall is" } else { &format!("{} walls are", missing.len()) };
-    let flags = missing.join(",");
-    format!("{verb} missing ({names}): a default run refuses; with `--allow-degraded {flags}` it runs without them")
+    let flags = names(&missing).join(",");
+    format!("{verb} missing ({all}): a default run refuses; with `--allow-degraded {flags}` it runs without them")
 }
 
-/// The walls that cgroups guard have a weaker form; the others stand, or there is no box.
-fn can_degrade(name: &str) -> bool {
-    [Wall::Memory, Wall::Pids, Wall::Cpu, Wall::Io].iter().any(|wall| wall.name() == name)
+/// The walls that cgroups guard have a weaker form always; others if one was built. The rest stands, or there is no box.
+fn can_degrade(finding: &Finding) -> bool {
+    finding.weaker || [Wall::Memory, Wall::Pids, Wall::Cpu, Wall::Io].iter().any(|wall| wall.name() == finding.subject)
 }
 
 #[cfg(test)]
@@ -104,6 +108,10 @@ mod tests {
         let findings = [Finding::missing("namespaces", "x"), Finding::unknown("seccomp")];
         assert_eq!(conclusion(&findings), "namespaces missing: no run is possible here before that is fixed");
         assert!(!finding::fully_enforced(&findings));
+        let [finding, unknown] = findings;
+        let findings = [Finding::missing("memory", "y"), finding.fix("do x").or_weaker("use y"), unknown];
+        assert_eq!(findings[1].fix.as_deref(), Some("do x; or use y"));
+        assert!(conclusion(&findings).contains("`--allow-degraded memory,namespaces`"));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) struct Trial<'a> {
     pub(super) own_project: bool,
     /// Scratch space in bytes, instead of the default.
     pub(super) scratch_bytes: Option<u64>,
+    /// A box without namespaces, where the kernel refuses them.
+    pub(super) may_fence: bool,
 }
 
 /// What a box said.
@@ -47,7 +49,7 @@ pub(super) struct Said {
 impl<'a> Trial<'a> {
     /// A command in a box of the temporary project.
     pub(super) fn of(command: &'a [&'a str]) -> Self {
-        Self { command, own_project: false, scratch_bytes: None }
+        Self { command, own_project: false, scratch_bytes: None, may_fence: false }
     }
 
     /// Builds the box, runs the command, and waits until all of it is gone.
@@ -66,13 +68,15 @@ impl<'a> Trial<'a> {
         let cgroups = plan::cgroups()?;
         let plan = plan::resolve_in(&cgroups, &command, self.layer(ground))?;
         let host = Host::current();
-        let wiring = Wiring { net: plan.net.value, tty: plan.terminal.tty.value, merge_output: true, stdin: false };
+        let (net, tty, may_fence) = (plan.net.value, plan.terminal.tty.value, self.may_fence);
+        let wiring = Wiring { net, tty, merge_output: true, stdin: false, may_fence };
         let place = Place::find(cgroups, &plan)?;
-        let launcher = Launcher::start(wiring, || testbox_bundle::build(&plan, &host)).or_fault()?;
+        let mut launcher = Launcher::start(wiring, || testbox_bundle::build(&plan, &host)).or_fault()?;
         let safeguard = Safeguard::new(place, &plan, None)?;
         let outline = launcher.outline(ground.signals.as_fd()).or_fault()?;
-        let boxed = Boxed::new(safeguard, &plan)?;
-        launcher.make_box(&boxed.launch(testbox_bundle::identity(&plan, &host))).or_fault()?;
+        let mut boxed = Boxed::new(safeguard, &plan)?;
+        let fence = launcher.make_box(&boxed.launch(testbox_bundle::identity(&plan, &host))).or_fault()?;
+        boxed.fenced = fence.is_some();
         let said = in_box(&plan, &outline, launcher, &boxed, ground)?;
         boxed.end()?.wait()?;
         Ok(said)
@@ -133,6 +137,7 @@ fn supervised(
     let mut meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
     let inputs = Inputs {
         init: running.init,
+        end: running.end,
         plugin: running.plugin,
         status: running.channel.into_fd(),
         streams: match running.streams {

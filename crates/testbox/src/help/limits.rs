@@ -45,6 +45,26 @@ const LIMITS: [(&str, &str); 17] = [
     ),
 ];
 
+/// What `--allow-degraded` accepts for each wall that has a weaker form.
+const WEAKER: [(&str, &str); 4] = [
+    ("memory", "testbox looks every 50 ms at what the processes use, and ends the run above the limit (120)."),
+    ("pids", "RLIMIT_NPROC, and testbox looks every 50 ms (121)."),
+    ("cpu, io", "Not limited."),
+    (
+        "namespaces",
+        "Only where the kernel refuses namespaces, and has Landlock of Linux 6.2 or later. The walls namespaces, disk and \
+         network are weaker then. The command reads what a box shows and writes to a fresh folder below TMPDIR (its HOME and \
+         TMPDIR), `--rw` paths and /dev/shm, which is the host's; /tmp is closed. The project is read-only; with `--write` \
+         what is in it can be changed, and nothing new be made directly in its folder. Only the size of each file is bounded \
+         (`--fsize`, at most `--tmp-size`). New sockets are refused, on loopback too; with `--net host` only unix sockets are. \
+         So are System V IPC, message queues, new pseudo terminals, and a folder to `--hide` below a shown one. What stays \
+         open: the host's processes are seen with their command lines; of files that the box's user could see, names, sizes \
+         and times are; mode, times and attributes of files that belong to this user can be changed, wherever they lie (as \
+         root the box runs as somebody else); before Linux 6.12 the box can signal every process of its user, and so escape \
+         its end. testbox's init ends every process of the box, and the cgroup, where there is one, what gets away.",
+    ),
+];
+
 pub(super) fn text() -> String {
     let defaults = testbox_config::defaults().unwrap_or_default();
     let mut text = HEAD.to_owned();
@@ -52,7 +72,12 @@ pub(super) fn text() -> String {
         let default = defaults.text(key).unwrap_or_default();
         text.push_str(&format!("\n--{key} (default {default})\n{}", wrapped(meaning)));
     }
-    text + TAIL
+    text + &weaker() + TAIL
+}
+
+fn weaker() -> String {
+    let forms = WEAKER.iter().map(|(walls, meaning)| format!("\n{walls}\n{}", wrapped(meaning)));
+    format!("\nWeaker forms, with `--allow-degraded`\n{}", forms.collect::<String>())
 }
 
 /// The text in lines of at most 96 characters, indented.

@@ -14,6 +14,7 @@ use crate::fault::{self, OrFault};
 
 /// Longest wait for the kernel to take the last process out of the groups.
 const REMOVAL: Duration = Duration::from_secs(10);
+const SCRATCH_STAYS: &str = "the scratch folder of the box stays: look at it, and remove it by hand";
 /// A run that is over by then does not wait for its alarms to be armed.
 const ALARMS_AFTER: Duration = Duration::from_millis(50);
 
@@ -43,6 +44,8 @@ pub(crate) struct Boxed {
     pub(crate) group: BoxGroup,
     /// Where no cgroup limits processes: RLIMIT_NPROC in the box's own user namespace.
     nproc_limit: Option<u64>,
+    /// It has no namespaces: the kernel ends none of it with its init.
+    pub(crate) fenced: bool,
     /// Sounds near the memory limit, where the reaper's alarms do not.
     high: Option<MemoryAlarm>,
     safeguard: Safeguard,
@@ -53,6 +56,7 @@ pub(crate) struct Boxed {
 #[must_use = "the groups are gone only after `wait`"]
 pub(crate) struct Ending {
     group: BoxGroup,
+    id: BoxId,
     cleaning_up: Option<CleaningUp>,
 }
 
@@ -79,6 +83,7 @@ impl Safeguard {
         let chores = |mains_end: &MainsEnd<'_>| {
             // What cannot be removed now is no reason not to run; `testbox gc` names it.
             drop(testbox_cgroup::gc(&host));
+            drop(testbox_sandbox::collect_scratch(host.root()));
             if !mains_end.comes_within(ALARMS_AFTER) {
                 // Without an alarm the samples see less of the last moment: no reason not to run either.
                 let group = BoxGroup::find(&host, &id);
@@ -116,7 +121,7 @@ impl Boxed {
         let high = MemoryAlarm::high(&group, plan.limits.memory_bytes.value.0).or_fault()?;
         // Without an alarm the samples see less of the last moment: no reason not to run.
         high.iter().for_each(|alarm| drop(alarm.arm(&group)));
-        Ok(Self { id: safeguard.id.to_string(), group, nproc_limit, high, safeguard })
+        Ok(Self { id: safeguard.id.to_string(), group, nproc_limit, fenced: false, high, safeguard })
     }
 
     /// What a launcher has to know to build this box.
@@ -131,9 +136,13 @@ impl Boxed {
 
     /// After the last process: the reaper removes the groups, while testbox goes on.
     pub(crate) fn end(mut self) -> Result<Ending, Box<Fault>> {
+        if self.fenced {
+            // The init has swept; whoever got away from it did not get out of the groups.
+            self.group.kill().or_fault()?;
+        }
         self.group.wait_empty(Instant::now() + REMOVAL).or_fault()?;
         let cleaning_up = self.safeguard.reaper.take().map(Reaper::clean_up);
-        Ok(Ending { group: self.group, cleaning_up })
+        Ok(Ending { group: self.group, id: self.safeguard.id.clone(), cleaning_up })
     }
 }
 
@@ -143,13 +152,19 @@ impl Ending {
         let gone = self.cleaning_up.is_some_and(CleaningUp::went_well);
         testbox_sandbox::reap_children();
         // Somebody may have killed the reaper; or this says why the groups stay.
-        if gone { Ok(()) } else { self.group.remove(Instant::now() + REMOVAL).or_fault() }
+        if gone {
+            return Ok(());
+        }
+        self.group.remove(Instant::now() + REMOVAL).or_fault()?;
+        testbox_sandbox::remove_scratch(&self.id).map_err(|error| fault::of(&error, Some(SCRATCH_STAYS.to_owned())))
     }
 }
 
 /// Kills and removes whatever there is of a box; `false` if something is left.
 fn clean(host: &Host, id: &BoxId) -> bool {
-    let Some(group) = BoxGroup::find(host, id) else { return true };
-    let killed = group.kill();
-    killed.and(group.remove(Instant::now() + REMOVAL)).is_ok()
+    let gone = BoxGroup::find(host, id).is_none_or(|group| {
+        let killed = group.kill();
+        killed.and(group.remove(Instant::now() + REMOVAL)).is_ok()
+    });
+    testbox_sandbox::remove_scratch(id).is_ok() && gone
 }

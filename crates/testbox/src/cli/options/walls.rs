@@ -29,7 +29,9 @@ pub(super) struct WallOptions {
 
     /// Run even where this host can build these walls only in a weaker form (repeatable, comma separated)
     ///
-    /// Without it testbox refuses to run; with it every report says which wall is degraded and how.
+    /// Without it testbox refuses to run; with it every report says which wall is degraded and how. `namespaces` stands
+    /// for all that is made of them, the walls disk and network too: where the kernel refuses them, Landlock and seccomp
+    /// take their place (`testbox help limits`).
     /// Example: --allow-degraded memory,pids
     #[arg(long, value_name = "WALL", value_delimiter = ',',
         value_parser = PossibleValuesParser::new(Wall::ALL.map(Wall::name)).try_map(|text| text.parse::<Typed<WallName>>()))]

@@ -4,16 +4,17 @@ use testbox_model::{PayloadEnd, Readback};
 
 use super::super::finding::{Finding, State};
 use super::super::ground::Ground;
-use super::super::trial::Trial;
+use super::super::trial::{Said, Trial};
 use super::switches;
 
 const NAMESPACES: &str = "namespaces";
+const WEAKER: &str = "accept a weaker box with `--allow-degraded namespaces`";
 
 /// Whether a box with its namespaces stands; the others of this file ask for what it read back.
 pub(super) fn namespaces(ground: &mut Ground) -> Finding {
     let said = match Trial::of(&["/bin/true"]).run(ground) {
         Ok(said) => said,
-        Err(fault) => return switches::explain(Finding::failed(NAMESPACES, State::Missing, &fault)),
+        Err(fault) => return weaker(ground, switches::explain(Finding::failed(NAMESPACES, State::Missing, &fault))),
     };
     match (said.readback, said.payload) {
         (Some(readback), PayloadEnd::Exited { code: 0 }) => {
@@ -25,6 +26,15 @@ pub(super) fn namespaces(ground: &mut Ground) -> Finding {
             Finding::ok(NAMESPACES, text)
         }
         (_, payload) => Finding::missing(NAMESPACES, format!("`/bin/true` in a box ended as {payload:?}")),
+    }
+}
+
+/// The finding with the weaker way, if a box can be built so: what a run names is what a run can do.
+fn weaker(ground: &mut Ground, finding: Finding) -> Finding {
+    match (Trial { may_fence: true, ..Trial::of(&["/bin/true"]) }).run(ground) {
+        Ok(Said { payload: PayloadEnd::Exited { code: 0 }, .. }) => finding.or_weaker(WEAKER),
+        // What hinders a box may have nothing to do with its namespaces, and then hinders this one as well.
+        Ok(_) | Err(_) => finding,
     }
 }
 
