@@ -21,6 +21,8 @@ pub enum Need {
     User,
     /// As `User`, and nobody gives this user cgroups.
     Degraded,
+    /// The kernel's Landlock scopes signals (ABI 6): a box can do without namespaces.
+    Landlock,
     /// systemd runs, and the limits of cgroup v2 are its to give.
     Systemd,
     /// The caller is an ordinary user whose systemd makes scopes.
@@ -53,6 +55,7 @@ impl Need {
             Self::Cgroup1 => "cgroup1",
             Self::User => "user",
             Self::Degraded => "degraded",
+            Self::Landlock => "landlock",
             Self::Systemd => "systemd",
             Self::UserSystemd => "user-systemd",
             Self::Python3 => "python3",
@@ -94,6 +97,7 @@ impl Need {
             }
             Self::User => ordinary_user().err(),
             Self::Degraded => degraded(),
+            Self::Landlock => landlock(),
             Self::Systemd => systemd(),
             Self::UserSystemd => systemd().or_else(user_systemd),
             Self::Python3 => runs("python3", &["-c", "pass"]),
@@ -107,6 +111,13 @@ impl Need {
                 .then(|| "only `cargo xtask test --part guest` sets TESTBOX_TEST_PLACE".to_owned()),
         }
     }
+}
+
+/// What the doctor says of it.
+fn landlock() -> Option<String> {
+    let finished = Finished::of(crate::testbox().arg("doctor").current_dir(Project::new().path()));
+    let line = finished.stdout.lines().find(|line| line.starts_with("note    landlock")).unwrap_or_default();
+    (!line.contains("out of reach")).then(|| format!("the doctor says `{line}`"))
 }
 
 fn boxed() -> Option<String> {

@@ -42,13 +42,18 @@ impl Outer {
 
     /// `testbox run ARGUMENTS` in these groups; as an ordinary user if the project is one's. Not started yet.
     pub fn command<S: AsRef<OsStr>>(&self, project: &Project, arguments: &[S]) -> Command {
+        self.command_through(&[], project, arguments)
+    }
+
+    /// The same, with these words before testbox, which start it.
+    pub fn command_through<S: AsRef<OsStr>>(&self, words: &[&str], project: &Project, arguments: &[S]) -> Command {
         let mut command = starter("/bin/sh");
         command.args(["-c", ENTER, "sh"]).args(self.groups.iter().map(|group| group.join("tasks"))).arg("--");
         if project.is_of_a_user() && nix::unistd::geteuid().is_root() {
             let uid = ORDINARY_UID.to_string();
             command.args(["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups"]);
         }
-        command.arg(testbox_bin()).args(project.run_words()).args(arguments);
+        command.args(words).arg(testbox_bin()).args(project.run_words()).args(arguments);
         command.env("HOME", "/nonexistent").current_dir(project.path());
         command
     }
