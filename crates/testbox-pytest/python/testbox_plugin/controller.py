@@ -85,9 +85,7 @@ class Controller:
         """Runs all tests; raises what bare pytest would raise."""
         self._enqueue(batches.make(range(len(self._nodeids)), self._nodeids, self._needs, self._settings))
         compat.make_base_folder(self._config)
-        # Who started testbox may have forbidden a lower score than its own; then the largest process goes first.
-        with contextlib.suppress(PermissionError):
-            process.set_oom_score(process.CONTROLLER_OOM_SCORE)
+        process.set_oom_score(process.CONTROLLER_OOM_SCORE)
         process.set_dumpable(False)
         self._selector.register(self._channel, selectors.EVENT_READ, self._on_orders)
         # No worker's garbage collection touches, and so copies, what was here before. Nothing is collected first: that

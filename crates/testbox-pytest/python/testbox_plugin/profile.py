@@ -106,9 +106,14 @@ class Profile:
 
     def _watched_import_module(self, name, package=None):
         __tracebackhide__ = True
-        if name.split(".")[-1] == "conftest" and name not in sys.modules:
-            self._channel.send("collect", id=_conftest(name))
-        return self._watch(name, self._import_module, name, package)
+        if name.split(".")[-1] != "conftest" or name in sys.modules:
+            return self._watch(name, self._import_module, name, package)
+        file = _conftest(name)
+        self.begin(file)
+        try:
+            return self._watch(name, self._import_module, name, package)
+        finally:
+            self.end(file)
 
     def _watch(self, shown, function, *arguments):
         __tracebackhide__ = True

@@ -15,6 +15,7 @@ def test_a_session_is_told_from_hello_to_finish(tmp_path):
     assert [f["name"] for f in run.of("phase")] == ["configuration", "collection", "tests"]
     assert run.of("collect")[0]["id"] == "test_x.py"
     assert run.of("collected")[0]["total"] == 2
+    assert [f["id"] for f in run.of("profile")] == [f["id"] for f in run.of("collect")]
     assert [f["id"] for f in run.of("start")] == ["test_x.py::test_a", "test_x.py::test_b"]
     assert [f["when"] for f in run.of("when")] == ["call", "teardown"] * 2
     reports = [[(report["when"], report["outcome"]) for report in f["reports"]] for f in run.of("done")]
@@ -102,3 +103,23 @@ def test_a_listener_that_goes_away_is_no_reason_to_fail(tmp_path):
     run = Run(tmp_path, {"test_x.py": "def test_a(): pass\n"}, leave_after="collected").finish()
     assert run.process.returncode == 0, run.output
     assert not run.of("finish")
+
+
+def test_every_file_of_the_collection_is_told_with_its_end(tmp_path):
+    files = {
+        "conftest.py": "import json\n",
+        "pkg/__init__.py": "",
+        "pkg/conftest.py": "import decimal\n",
+        "pkg/test_x.py": "def test_a(): pass\n",
+        "test_y.py": "raise ValueError\n",
+    }
+    run = Run(tmp_path, files).finish()
+    told, begun = [sorted(frame["id"] for frame in run.of(kind)) for kind in ("profile", "collect")]
+    assert told == begun
+    # pytest 7 collects the file of a package as well.
+    assert [id for id in told if "__init__" not in id] == [
+        "conftest.py",
+        "pkg/conftest.py",
+        "pkg/test_x.py",
+        "test_y.py",
+    ]

@@ -216,6 +216,15 @@ fn a_collection_that_ended_the_run_names_the_file_first() {
 }
 
 #[test]
+fn a_file_of_which_no_end_was_told_is_no_slow_collection_of_a_run_that_went_on() {
+    let record = with(|record, seen| {
+        (record.duration_ms, seen.stage) = (60_000, PytestStage::Finished);
+        seen.collection = vec![sample::collected("conftest.py", None, 0), sample::collected("a.py", Some(20), 1)];
+    });
+    assert_eq!(lines_with(&record, &["collection", "end"]), [""; 0]);
+}
+
+#[test]
 fn names_of_tests_files_and_modules_cannot_leave_their_line() {
     let hostile = || format!("{}{}", sample::HOSTILE, "x".repeat(10_000));
     let record = with(|record, seen| {
