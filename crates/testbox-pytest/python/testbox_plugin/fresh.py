@@ -138,9 +138,9 @@ class Fresh:
         self._serves = True
         self._unmute(session.config)
         compat.show_in(session.config, self._terminal)
-        order, collected = self._order, session.items
-        session.items = _in_order(order["nodeids"], collected)
-        worker.serve_fresh(session, self._link, order, lambda tests: self._why_not(session, tests))
+        order = self._order
+        items = _in_order(order["nodeids"], session.items)
+        worker.serve_fresh(session, items, self._link, order, lambda tests: self._why_not(items, tests))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self):
@@ -149,9 +149,9 @@ class Fresh:
             with contextlib.suppress(Lost):
                 self._link.send({"k": "broken", "text": "it ended before its tests:\n" + shown})
 
-    def _why_not(self, session, tests):
+    def _why_not(self, items, tests):
         """Why these tests cannot be run; None if they can."""
-        missing = [self._order["nodeids"][test] for test in tests if session.items[test] is None]
+        missing = [self._order["nodeids"][test] for test in tests if items[test] is None]
         if not missing:
             return None
         told = f"{len(missing)} of {len(tests)} tests are not there when they are collected once more"

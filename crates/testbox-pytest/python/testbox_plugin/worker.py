@@ -55,20 +55,20 @@ def serve(shipper, tests, goes_on, link, slot, files, coverage_file, random_stat
     _work(work, link)
 
 
-def serve_fresh(session, link, order, why_not):
-    """In an interpreter of its own that has joined its slot and collected. `order` is the controller's; `why_not` says
-    what is wrong with these tests, or None."""
+def serve_fresh(session, items, link, order, why_not):
+    """In an interpreter of its own that has joined its slot and collected. `items` are in the order of the controller,
+    whose `order` it is; `why_not` says what is wrong with these tests, or None."""
 
     def work():
         tests, files, goes_on = order["tests"], order["files"], order["goes_on"]
-        complaint = why_not(range(len(session.items)) if goes_on else tests)
+        complaint = why_not(range(len(items)) if goes_on else tests)
         if complaint:
             link.send({"k": "broken", "text": complaint})
             return
         compat.keep_captured(session.config, files)
         compat.keep_captured_by_fixtures(order["fixture_files"])
         _tell_crashes(session.config, order["dump"])
-        shipper = Shipper(session)
+        shipper = Shipper(session, items)
         shipper.prepare(tests[0])
         shipper.take_over(link, Gauges(order["gauges"]), compat.Measured.divert(order["coverage"]))
         _run(session, tests, goes_on, shipper)
@@ -140,9 +140,9 @@ def _run(session, tests, goes_on, shipper):
             if not tests and goes_on:
                 tests.extend(shipper.more_tests())
                 goes_on = bool(tests)
-            item = session.items[test]
+            item = shipper.items[test]
             shipper.begin(test, item)
-            nextitem = session.items[tests[0]] if tests else None
+            nextitem = shipper.items[tests[0]] if tests else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
             shipper.end(test)
             if session.shouldfail or session.shouldstop or shipper.is_halted():
@@ -192,8 +192,10 @@ class Shipper:
     owner, and says nothing.
     """
 
-    def __init__(self, session):
+    def __init__(self, session, items=None):
         self.session = session
+        #: By the numbers that the controller gives them.
+        self.items = session.items if items is None else items
         self._config = session.config
         self._always_asks = compat.writes_to_terminal(self._config)
         self._asks_at_end = self._always_asks or compat.others_hear_results(self._config)
@@ -217,7 +219,7 @@ class Shipper:
     def prepare(self, first):
         """In the controller, before a fork: what every worker would find out anew, and copy memory for."""
         self._others = self._heard_by_others() if self._others is None else self._others
-        compat.know_location(self.session.items[first])
+        compat.know_location(self.items[first])
 
     def _heard_by_others(self):
         return compat.result_hooks_of_others(self._config, self)

@@ -29,6 +29,8 @@ def test_a_thread_of_the_collection_is_there_in_the_tests(tmp_path, settings):
         "server.py": SERVER,
         "test_x.py": "from server import ask\ndef test_a(): assert ask(1) == 2\ndef test_b(): assert ask(2) == 4\n",
         "test_y.py": "from server import ask\ndef test_c(): assert ask(3) == 7\n",
+        # As plugins do that look ahead.
+        "conftest.py": "def pytest_runtest_setup(item): assert None not in item.session.items\n",
     }
     run = Run(tmp_path, files, **settings).finish()
     assert run.exit == 1, run.output
