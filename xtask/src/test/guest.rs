@@ -42,6 +42,8 @@ const ROOT: Place = Place {
     degraded: None,
     files: &[
         "scope",
+        // The doctor's remedies, which are tried later, give users what they do not have here.
+        "starters",
         "restricted",
         "doctor",
         "containers",
