@@ -144,8 +144,12 @@ impl Directory {
 
     /// The file through which a single-threaded process joins.
     pub(crate) fn members(&self) -> PathBuf {
-        let folder = self.leaf.map_or_else(|| self.path.clone(), |leaf| self.path.join(leaf));
-        folder.join(if self.unified { "cgroup.procs" } else { "tasks" })
+        self.folder().join(if self.unified { "cgroup.procs" } else { "tasks" })
+    }
+
+    /// The group that the box's own processes are in.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.leaf.map_or_else(|| self.path.clone(), |leaf| self.path.join(leaf))
     }
 
     /// What `/proc/PID/cgroup` shows of a process that joined.

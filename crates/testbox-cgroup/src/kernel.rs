@@ -58,6 +58,11 @@ pub(crate) fn open_write(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// Opens a directory.
+pub(crate) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 fn mkdir(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::mkdir(path, Mode::from_bits_truncate(0o755))?)
 }

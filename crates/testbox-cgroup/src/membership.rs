@@ -21,6 +21,20 @@ impl BoxGroup {
         self.directories.iter().map(|directory| open(directory.members())).collect()
     }
 
+    /// A descriptor of the directory in which a process of the box can be born (CLONE_INTO_CGROUP of clone3(2)): there a
+    /// member waits for nobody, while every way to move one takes that lock on cgroup v2. `None` where a box has groups
+    /// in other hierarchies. Close-on-exec.
+    ///
+    /// # Errors
+    /// The directory cannot be opened.
+    pub fn birthplace(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        let [directory] = &self.directories[..] else { return Ok(None) };
+        let open = |path: std::path::PathBuf| {
+            kernel::open_directory(&path).map_err(|source| CgroupError::Join { path, source })
+        };
+        directory.unified.then(|| open(directory.folder())).transpose()
+    }
+
     /// What `/proc/PID/cgroup` of a member shows: (controllers field, path) of each hierarchy.
     pub fn membership(&self) -> Vec<(String, String)> {
         self.directories.iter().map(|directory| (directory.key.clone(), directory.members_path())).collect()

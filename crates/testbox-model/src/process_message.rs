@@ -58,6 +58,11 @@ pub enum SetupStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum InitMessage {
+    /// The launcher goes on as this process, another child of main, born in the box's cgroup.
+    Moved {
+        /// Its pid as the host sees it.
+        pid: i32,
+    },
     /// The launcher built the container; `pid` (in the host's pid namespace) is its init.
     Created {
         /// Pid of the in-box init as the host sees it.

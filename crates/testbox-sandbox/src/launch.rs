@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use testbox_bundle::{Bundle, BundleError, Identity, Outline};
-use testbox_cgroup::BoxGroup;
+use testbox_cgroup::{BoxGroup, CgroupError};
 use testbox_model::{BoxEnd, InitMessage, Moment, Net, ProjectCopy, SupervisorMessage};
 
 use crate::fence::Fence;
@@ -197,14 +197,17 @@ impl Launcher {
     /// # Errors
     /// There cannot be such namespaces, or the groups cannot be opened.
     pub fn make_box(&mut self, launch: &Launch<'_>) -> Result<Option<Fence>, SandboxError> {
-        let open = |error| prepare("open the cgroups", io::Error::other(error));
-        let attach = launch.group.attach_fds().map_err(open)?;
+        let open = |error: CgroupError| prepare("open the cgroups", io::Error::other(error));
+        let mut attach = launch.group.attach_fds().map_err(open)?;
+        let birthplace = launch.group.birthplace().map_err(open)?;
         let go = Go {
+            birthplace: birthplace.is_some(),
             box_id: launch.box_id.to_owned(),
             nproc_limit: launch.nproc_limit,
             membership: launch.group.membership(),
             ground: self.ground(launch)?,
         };
+        attach.extend(birthplace);
         let attach: Vec<_> = attach.iter().map(AsFd::as_fd).collect();
         self.channel.send(&go, &attach).map_err(|source| SandboxError::Message { source })?;
         Ok(match &self.found {
@@ -274,6 +277,15 @@ impl Child {
         let _ = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&patience));
     }
 
+    /// It has gone on as another process, and ended itself.
+    fn moved_to(mut self, pid: i32, pidfd: OwnedFd) -> Self {
+        if let Some(before) = self.pid.replace(Pid::from_raw(pid)) {
+            let _ = waitpid(before, Some(WaitPidFlag::__WALL));
+        }
+        self.pidfd = pidfd;
+        self
+    }
+
     /// Somebody else waits for it.
     fn give_away(mut self) {
         self.pid = None;
@@ -335,6 +347,8 @@ struct OuterStreams {
 /// What has been heard of the box so far.
 #[derive(Debug, Default)]
 struct Standing {
+    /// The launcher, where it has gone on as another process.
+    launcher: Option<(i32, OwnedFd)>,
     init: Option<(i32, OwnedFd)>,
     bounded: Vec<(String, OwnedFd)>,
     upper: Option<OwnedFd>,
@@ -351,6 +365,7 @@ impl Standing {
             let received = channel.receive().map_err(|source| SandboxError::Message { source })?;
             match received {
                 None => return Err(SandboxError::LauncherDied { status: 0 }),
+                Some((InitMessage::Moved { pid }, _)) => self.launcher = Some((pid, open_pidfd(pid)?)),
                 Some((InitMessage::Created { pid }, _)) => self.init = Some((pid, open_pidfd(pid)?)),
                 Some((InitMessage::Copying, _)) => (since, seconds) = (Instant::now(), COPY_SECONDS),
                 Some((InitMessage::Copied { copy, left_out, finished }, _)) => {
@@ -387,12 +402,15 @@ impl Standing {
 
 fn finish(
     stood: Result<(), SandboxError>,
-    standing: Standing,
-    launcher: Child,
+    mut standing: Standing,
+    mut launcher: Child,
     channel: Channel,
     outer: OuterStreams,
 ) -> Result<Running, SandboxError> {
     let end = launcher.end;
+    if let Some((pid, pidfd)) = standing.launcher.take() {
+        launcher = launcher.moved_to(pid, pidfd);
+    }
     if let Err(error) = stood {
         drop(channel);
         launcher.ask();

@@ -18,6 +18,7 @@ use crate::init::Init;
 use crate::namespaces::Entrance;
 use crate::payload::Payload;
 use crate::staging::{self, Clones};
+use crate::sys::Fork;
 use crate::{container, fenced, identity, sys};
 
 /// Number of the status socket in launcher and init.
@@ -50,6 +51,8 @@ pub(crate) enum Planned {
 pub(crate) struct Go {
     pub(crate) box_id: String,
     pub(crate) nproc_limit: Option<u64>,
+    /// The last descriptor is a directory to be born in, in place of joining.
+    pub(crate) birthplace: bool,
     /// What the launcher's membership must read back as.
     pub(crate) membership: Vec<(String, String)>,
     pub(crate) ground: Ground,
@@ -106,7 +109,10 @@ fn serve(mut orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError
     }
     orders.channel.send(&Planned::Bundle(outline), &[]).at(SetupStep::Fork, describe)?;
     // No word: main gave up.
-    let Some((go, groups)) = orders.channel.receive::<Go>().at(SetupStep::Fork, describe)? else { return Ok(()) };
+    let Some((go, mut groups)) = orders.channel.receive::<Go>().at(SetupStep::Fork, describe)? else { return Ok(()) };
+    if go.birthplace && !goes_on(&orders, &mut groups)? {
+        return Ok(());
+    }
     // Their numbers will be closed or belong to others; dropping them would close the wrong ones.
     let groups = ManuallyDrop::new(groups);
     let settled = settle(orders, &go, &groups)?;
@@ -116,6 +122,21 @@ fn serve(mut orders: Orders, bundle: impl FnOnce() -> Result<Bundle, BundleError
     };
     let built = built.map_err(|failure| settled.channel.report(failure));
     sys::exit_now(i32::from(built.is_err()))
+}
+
+/// As a process that is born in the box's group, whose directory is the last of `groups`, so that none of them need be
+/// joined; `false` in the one that has nothing more to do. Where the kernel refuses, this one joins, and waits for it.
+fn goes_on(orders: &Orders, groups: &mut Vec<OwnedFd>) -> Result<bool, StepFailure> {
+    let Some(directory) = groups.pop() else { return Ok(true) };
+    match sys::fork_into(directory.as_fd()) {
+        Ok(Fork::Parent(_)) => return Ok(false),
+        Ok(Fork::Child) => groups.clear(),
+        Err(_) => return Ok(true),
+    }
+    tie_to(orders.main.as_fd())?;
+    let moved = InitMessage::Moved { pid: std::process::id() as i32 };
+    orders.channel.send(&moved, &[]).at(SetupStep::Fork, || "speak with testbox".to_owned())?;
+    Ok(true)
 }
 
 /// The launcher with its descriptors laid out: stdio, the status socket, and nothing else.

@@ -11,11 +11,12 @@
 //!    removes what dead runs left, then waits on a pipe. When main dies, or the box is dead and main goes on to its
 //!    reports, it kills what is left of the box and removes its cgroups.
 //! 3. The *launcher* (`launcher.rs`) makes the bundle while main makes the cgroups, tells main its outline, and builds
-//!    the box on main's word, which came meanwhile: it joins the cgroups through descriptors that main opened, clones
-//!    every bind (as true root where testbox was started so), enters the namespaces that were made meanwhile
-//!    (`namespaces.rs`) and becomes the unprivileged host user, lays out the root file system on a tmpfs, mounts the
-//!    overlay view of the project (where the kernel refuses it, a copy), and drives libcontainer. Nothing of it is on disk: when the namespace dies, all is
-//!    gone. Its end, which takes the kernel a while, is waited for after the box's.
+//!    the box on main's word, which came meanwhile: it joins the cgroups through descriptors that main opened (on cgroup
+//!    v2 it goes on as a process that is born there), clones every bind (as true root where testbox was started so),
+//!    enters the namespaces that were made meanwhile (`namespaces.rs`) and becomes the unprivileged host user, lays out
+//!    the root file system on a tmpfs, mounts the overlay view of the project (where the kernel refuses it, a copy), and
+//!    drives libcontainer. Nothing of it is on disk: when the namespace dies, all is gone. Its end, which takes the
+//!    kernel a while, is waited for after the box's.
 //! 4. The *init* (`init.rs`) is PID 1 of the box: libcontainer's Executor, a child of main. It is not dumpable, so the
 //!    box cannot look into it; it dies with main (PDEATHSIG). It forks the payload, starts it on main's second word,
 //!    forwards signals, reaps, and tells main the raw wait status. It never executes anything.

@@ -26,6 +26,24 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Forks a child of this process's own parent, born in the cgroup of the unified hierarchy whose directory this is. The
+/// caller must be single-threaded. An error is the kernel's: it has no such call, or a seccomp filter refuses it.
+pub(crate) fn fork_into(directory: BorrowedFd<'_>) -> io::Result<Fork> {
+    assert_single_threaded()?;
+    // SAFETY: all of `clone_args` are numbers, for which 0 means that nothing is asked for.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = libc::CLONE_PARENT as u64 | CLONE_INTO_CGROUP;
+    arguments.cgroup = directory.as_raw_fd() as u64;
+    // SAFETY: without CLONE_VM the child has a copy of this process's memory and goes on behind the call, as after a fork;
+    // the process has one thread (checked above), so no lock is held that nobody would release.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(Pid::from_raw(pid as i32))),
+    }
+}
+
 /// A process that makes namespaces and then does nothing but hold them open; killed and reaped when it is dropped.
 ///
 /// It shares the caller's memory, so that it costs a fraction of a fork, and runs beside the caller: it touches nothing
@@ -62,6 +80,9 @@ pub(crate) enum HolderStep {
     /// Bringing up `lo`.
     Loopback,
 }
+
+/// linux/sched.h, since Linux 5.7.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Bytes of a holder's stack: it makes a handful of system calls.
 const HOLDER_STACK: usize = 16 * 1024;
@@ -373,4 +394,62 @@ pub(crate) fn keep_across_exec(number: RawFd) -> io::Result<()> {
     // SAFETY: F_SETFD sets a flag of a plain number.
     let result = unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
     if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::path::Path;
+
+    use super::*;
+
+    /// A group of the unified hierarchy, removed when it is dropped; `None` where the caller may make none.
+    struct Group(std::path::PathBuf);
+
+    impl Group {
+        fn new() -> Option<Self> {
+            let unified = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new);
+            let root = unified.into_iter().find(|root| root.join("cgroup.procs").exists())?;
+            let group = Self(root.join(format!("testbox-test-{}", std::process::id())));
+            fs_err::create_dir(&group.0).ok().map(|()| group)
+        }
+    }
+
+    impl Drop for Group {
+        fn drop(&mut self) {
+            fs_err::remove_dir(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_process_is_born_in_a_group_as_a_child_of_its_makers_parent() {
+        let Some(group) = Group::new() else { return };
+        let directory = std::fs::File::from(
+            rustix::fs::open(&group.0, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap(),
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        // A fork of a test has one thread, whatever the tests beside it have.
+        // SAFETY: the child allocates little and takes no lock of this test's own.
+        let ForkResult::Parent { child } = unsafe { nix::unistd::fork() }.unwrap() else {
+            let told = match fork_into(directory.as_fd()) {
+                Ok(Fork::Parent(_)) => exit_now(7),
+                Ok(Fork::Child) => fs_err::read_to_string("/proc/self/cgroup").unwrap_or_default(),
+                Err(error) => error.to_string(),
+            };
+            let told = format!("{} {}\n{told}", std::process::id(), nix::unistd::getppid());
+            exit_now(i32::from((&writer).write_all(told.as_bytes()).is_err()));
+        };
+        drop(writer);
+        let mut told = String::new();
+        (&reader).read_to_string(&mut told).unwrap();
+        let (who, groups) = told.split_once('\n').unwrap();
+        let (born, parent) = who.split_once(' ').unwrap();
+        let ended = |pid| nix::sys::wait::waitpid(pid, Some(nix::sys::wait::WaitPidFlag::__WALL)).unwrap();
+        assert_eq!(ended(child), nix::sys::wait::WaitStatus::Exited(child, 7), "{told}");
+        let born = Pid::from_raw(born.parse().unwrap());
+        assert_eq!(ended(born), nix::sys::wait::WaitStatus::Exited(born, 0));
+        assert_eq!(parent, std::process::id().to_string());
+        let name = group.0.file_name().unwrap().to_str().unwrap();
+        assert!(groups.lines().any(|line| line.starts_with("0::") && line.ends_with(name)), "{groups}");
+    }
 }

@@ -86,6 +86,7 @@ fn v1_makes_one_directory_for_each_needed_hierarchy() {
         ]
     );
     assert_eq!(joined_through(&group), ["tasks"; 3]);
+    assert!(group.birthplace().unwrap().is_none(), "nobody is born in several hierarchies");
 }
 
 /// Names of the files through which a process joins.
@@ -124,6 +125,9 @@ fn v2_makes_one_directory_below_the_root_if_the_own_group_passes_nothing_on() {
     assert_eq!(fake.get(&format!("{V2}/memory.oom.group")), "0\n");
     assert_eq!(by(&group, Wall::Memory).0, "cgroup v2 memory.max");
     assert_eq!(group.membership(), [(String::new(), "/testbox-97b45cbc-14646-190080".to_owned())]);
+    let birthplace = group.birthplace().unwrap().unwrap();
+    let birthplace = std::os::fd::AsRawFd::as_raw_fd(&birthplace);
+    assert_eq!(fs_err::read_link(format!("/proc/self/fd/{birthplace}")).unwrap(), fake.root().join(V2));
     assert_eq!(fake.get("sys/fs/cgroup/cgroup.subtree_control"), "cpu memory pids\n", "not ours: not changed");
 }
 

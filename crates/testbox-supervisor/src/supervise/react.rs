@@ -137,7 +137,8 @@ impl Supervisor<'_, '_> {
 
     fn on_message(&mut self, message: InitMessage, now: Instant) {
         match message {
-            InitMessage::Created { .. }
+            InitMessage::Moved { .. }
+            | InitMessage::Created { .. }
             | InitMessage::Copying
             | InitMessage::Copied { .. }
             | InitMessage::Descriptors { .. } => {}
