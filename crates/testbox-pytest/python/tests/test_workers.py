@@ -746,7 +746,7 @@ def test_native_threads_are_named_by_the_import_that_began_them(tmp_path):
     run = Run(tmp_path, files, isolate="session").finish()
     assert run.exit == 0, run.output
     (note,) = run.of("note")
-    assert "3 of a C library in a conftest by importing inner, " in note["text"]
+    assert "3 of a C library in conftest.py by importing inner, " in note["text"]
     assert "3 of a C library in test_x.py by importing late; " in note["text"]
     assert "test_a" in run.outcomes()
 
