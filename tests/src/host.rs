@@ -75,6 +75,13 @@ pub fn processes_with(text: &str) -> Vec<String> {
     matching.collect()
 }
 
+/// What is there of a run in this folder, whose testbox is or was this process: processes that name the folder, and groups.
+pub fn left_of(folder: &Path, pid: u32) -> Vec<String> {
+    let mut left = processes_with(&folder.to_string_lossy());
+    left.extend(groups_of(pid));
+    left
+}
+
 /// The cgroups of the box whose testbox is or was this process. A scope is testbox's own, and systemd's to remove: it has
 /// ten seconds after the last process.
 pub fn groups_of(pid: u32) -> Vec<String> {

@@ -19,7 +19,7 @@ mod outer;
 mod project;
 
 pub use canary::Canaries;
-pub use host::{Snapshot, groups_of, leftovers, pause, processes_with, root_group, wait_until};
+pub use host::{Snapshot, groups_of, left_of, leftovers, pause, processes_with, root_group, wait_until};
 pub use need::Need;
 pub use outer::Outer;
 pub use project::{Finished, HUNGRY, Project, checked_in, starter, testbox, testbox_bin, unprivileged};
@@ -36,6 +36,14 @@ pub struct Case {
 /// A test with its needs.
 pub const fn case(name: &'static str, needs: &'static [Need], work: fn()) -> Case {
     Case { name, needs, work }
+}
+
+/// The tests of a file's modules, each named as its function: `NEEDS => module::{ name, name }; ...`.
+#[macro_export]
+macro_rules! cases {
+    ($($needs:expr => $module:ident :: { $($name:ident),+ $(,)? });+ $(;)?) => {
+        vec![$($($crate::case(stringify!($name), $needs, $module::$name)),+),+]
+    };
 }
 
 /// Runs the tests of a file, then checks that none of them left a cgroup, process or mount behind.

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testbox_tests::{Finished, Outer, Project, groups_of, processes_with, testbox, wait_until};
+use testbox_tests::{Finished, Outer, Project, left_of, processes_with, testbox, wait_until};
 
 /// A project with a program `test.py` whose runs are contained twice.
 pub(crate) struct Traced {
@@ -59,9 +59,7 @@ impl Traced {
 
     /// What is there of a run of this testbox.
     pub(crate) fn left(&self, pid: u32) -> Vec<String> {
-        let mut left = processes_with(&self.project.path().to_string_lossy());
-        left.extend(groups_of(pid));
-        left
+        left_of(self.project.path(), pid)
     }
 
     /// Kills testbox, and only it, by SIGKILL; nothing of the box may run after 1 s, and nothing be there after 2 s but

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use testbox_tests::Project;
 
-use crate::ground::{ALLOW, Ground};
+use crate::ground::{ALLOW, Ground, POSSIBLE};
 
 /// A folder of the user's own beside the project, with a file in it.
 fn outside(ground: &Ground) -> (Project, PathBuf) {
@@ -19,13 +19,6 @@ fn outside(ground: &Ground) -> (Project, PathBuf) {
 /// Tries each of these, and prints the names of those that were possible.
 const TRIES: &str = r#"
 import os, sys
-
-def possible(name, work):
-    try:
-        work()
-    except OSError:
-        return
-    print(name)
 
 def write(path, mode):
     with open(path, mode) as file:
@@ -47,7 +40,7 @@ possible("symlink", lambda: os.symlink("/", folder + "/made-link"))
 "#;
 
 fn tried(ground: &Ground, flags: &[&str], file: &str) -> String {
-    ground.project.write("tries.py", TRIES);
+    ground.project.write("tries.py", &[POSSIBLE, TRIES].concat());
     let program = ground.project.path().join("tries.py").to_string_lossy().into_owned();
     let flags = [&["-q", ALLOW], flags].concat();
     ground.run(&flags, &["/usr/bin/python3", &program, file]).expect_code(0).stdout.replace('\n', " ")

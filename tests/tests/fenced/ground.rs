@@ -5,7 +5,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use testbox_tests::{Finished, Outer, Project, groups_of, processes_with, wait_until};
+use testbox_tests::{Finished, Outer, Project, left_of, wait_until};
+
+/// Of a program that tries things: tells the name of what was possible.
+pub(crate) const POSSIBLE: &str = "\
+def possible(name, work):
+    try:
+        work()
+    except OSError:
+        return
+    print(name)
+";
 
 /// What an ordinary user without cgroups says.
 pub(crate) const ALLOW: &str = "--allow-degraded=namespaces,memory,pids,cpu,io";
@@ -88,8 +98,7 @@ impl Ground {
 
     /// What is there of a run of this testbox.
     pub(crate) fn left(&self, pid: u32) -> Vec<String> {
-        let mut left = processes_with(&self.project.path().to_string_lossy());
-        left.extend(groups_of(pid));
+        let mut left = left_of(self.project.path(), pid);
         left.extend(self.folders().iter().map(|path| path.display().to_string()));
         left
     }

@@ -15,13 +15,7 @@ mod ground;
 mod others;
 mod told;
 
-use testbox_tests::{Case, Need, case, run};
-
-macro_rules! cases {
-    ($($needs:expr => $module:ident :: { $($name:ident),+ $(,)? });+ $(;)?) => {
-        vec![$($(case(stringify!($name), $needs, $module::$name)),+),+]
-    };
-}
+use testbox_tests::{Case, Need, cases, run};
 
 const USER: &[Need] = &[Need::Landlock, Need::Root, Need::User, Need::Python3];
 const ROOT: &[Need] = &[Need::Landlock, Need::Root, Need::Enforced, Need::Python3];

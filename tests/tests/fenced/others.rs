@@ -4,20 +4,13 @@ use std::process::Command;
 
 use testbox_tests::unprivileged;
 
-use crate::ground::{ALLOW, Ground};
+use crate::ground::{ALLOW, Ground, POSSIBLE};
 
 const REACH: &str = r#"
 import ctypes, os, resource, signal, sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 init, other = os.getppid(), int(sys.argv[1])
-
-def possible(name, work):
-    try:
-        work()
-    except OSError:
-        return
-    print(name)
 
 def call(result):
     if result < 0:
@@ -43,7 +36,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 pub(crate) fn processes_of_the_user_are_out_of_reach() {
     let ground = Ground::of_user();
     let mut other = unprivileged(Command::new("sleep").arg("1000")).spawn().expect("sleep");
-    ground.project.write("reach.py", REACH);
+    ground.project.write("reach.py", &[POSSIBLE, REACH].concat());
     let program = ground.project.path().join("reach.py").to_string_lossy().into_owned();
     let finished = ground.run(&["-q", ALLOW], &["/usr/bin/python3", &program, &other.id().to_string()]);
     let ended = other.try_wait().expect("a status");

@@ -13,13 +13,7 @@ mod escape;
 mod hand_out;
 mod privileges;
 
-use testbox_tests::{Case, Need, case, run};
-
-macro_rules! cases {
-    ($($needs:expr => $module:ident :: { $($name:ident),+ $(,)? });+ $(;)?) => {
-        vec![$($(case(stringify!($name), $needs, $module::$name)),+),+]
-    };
-}
+use testbox_tests::{Case, Need, cases, run};
 
 const BOX: &[Need] = &[Need::Box];
 const PYTEST: &[Need] = &[Need::Box, Need::Pytest];

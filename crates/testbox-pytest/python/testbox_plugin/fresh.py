@@ -31,6 +31,7 @@ class Command:
         self._folder = str(config.invocation_params.dir)
         self._config = config
         self._nodeids = nodeids
+        self._files = [nodeid.split("::")[0] for nodeid in nodeids]
 
     def start(self, forked, link, bell, coverage_file):
         """Starts a worker, with these ends of its sockets; its pid."""
@@ -66,10 +67,9 @@ class Command:
 
     def _files_of(self, tests):
         """The only files that must be collected for these tests; None: what the command says."""
-        of = [nodeid.split("::")[0] for nodeid in self._nodeids]
-        files = {of[test]: None for test in tests}
+        files = {self._files[test]: None for test in tests}
         paths = [str(self._config.rootpath / file) for file in files]
-        return paths if len(files) < len(set(of)) and all(map(os.path.isfile, paths)) else None
+        return paths if len(files) < len(set(self._files)) and all(map(os.path.isfile, paths)) else None
 
 
 class Fresh:
@@ -86,7 +86,6 @@ class Fresh:
             }
         order["gauges"] = [(name, _own(number)) for name, number in order["gauges"]]
         self._link = Stream(_socket(order["link"]), MAX_REPORT_FRAME, bell=_socket(order["bell"]))
-        self._serves = False
         #: What pytest would have shown, and what went wrong in the collection.
         self._shown, self._errors = io.StringIO(), []
         self._terminal = None
@@ -114,8 +113,7 @@ class Fresh:
         os.close(null)
 
     def _unmute(self, config):
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        worker.flush_output()
         for number, kept in self._output.items():
             compat.let_output_through(config, number, kept)
             os.close(kept)
@@ -135,28 +133,32 @@ class Fresh:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
-        self._serves = True
         self._unmute(session.config)
         compat.show_in(session.config, self._terminal)
         order = self._order
         items = _in_order(order["nodeids"], session.items)
-        worker.serve_fresh(session, items, self._link, order, lambda tests: self._why_not(items, tests))
+        self._end_without(items, range(len(items)) if order["goes_on"] else order["tests"])
+        worker.serve_fresh(session, items, self._link, order)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self):
-        if not self._serves:
-            shown = self._shown.getvalue()[-reports.MAX_TEXT // 2 :]
-            with contextlib.suppress(Lost):
-                self._link.send({"k": "broken", "text": "it ended before its tests:\n" + shown})
+        """The loop does not return: it was not reached."""
+        self._tell_broken("it ended before its tests:\n" + self._shown.getvalue()[-reports.MAX_TEXT // 2 :])
 
-    def _why_not(self, items, tests):
-        """Why these tests cannot be run; None if they can."""
+    def _end_without(self, items, tests):
+        """Ends the process if one of these tests is not there."""
         missing = [self._order["nodeids"][test] for test in tests if items[test] is None]
-        if not missing:
-            return None
-        told = f"{len(missing)} of {len(tests)} tests are not there when they are collected once more"
-        errors = "".join("\n" + error for error in self._errors)[: reports.MAX_TEXT // 2]
-        return f"{told}: {missing[0]}. With `--isolate none` they run where they were collected.{errors}"
+        if missing:
+            told = f"{len(missing)} of {len(tests)} tests are not there when they are collected once more"
+            errors = "".join("\n" + error for error in self._errors)[: reports.MAX_TEXT // 2]
+            self._tell_broken(
+                f"{told}: {missing[0]}. With `--isolate none` they run where they were collected.{errors}"
+            )
+            os._exit(1)
+
+    def _tell_broken(self, text):
+        with contextlib.suppress(Lost):
+            self._link.send({"k": "broken", "text": text})
 
 
 def _strings(name):

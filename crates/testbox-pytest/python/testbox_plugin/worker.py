@@ -55,23 +55,19 @@ def serve(shipper, tests, goes_on, link, slot, files, coverage_file, random_stat
     _work(work, link)
 
 
-def serve_fresh(session, items, link, order, why_not):
-    """In an interpreter of its own that has joined its slot and collected. `items` are in the order of the controller,
-    whose `order` it is; `why_not` says what is wrong with these tests, or None."""
+def serve_fresh(session, items, link, order):
+    """In an interpreter of its own that has joined its slot and collected: runs its tests and ends the process. `items`
+    are in the order of the controller, whose `order` it is."""
 
     def work():
-        tests, files, goes_on = order["tests"], order["files"], order["goes_on"]
-        complaint = why_not(range(len(items)) if goes_on else tests)
-        if complaint:
-            link.send({"k": "broken", "text": complaint})
-            return
-        compat.keep_captured(session.config, files)
+        tests = order["tests"]
+        compat.keep_captured(session.config, order["files"])
         compat.keep_captured_by_fixtures(order["fixture_files"])
         _tell_crashes(session.config, order["dump"])
         shipper = Shipper(session, items)
         shipper.prepare(tests[0])
         shipper.take_over(link, Gauges(order["gauges"]), compat.Measured.divert(order["coverage"]))
-        _run(session, tests, goes_on, shipper)
+        _run(session, tests, order["goes_on"], shipper)
         shipper.close()
 
     _work(work, link)
@@ -86,7 +82,7 @@ def _work(work, link):
     except Lost:
         # The controller is gone: there is nobody to work for.
         pass
-    except BaseException:  # noqa: BLE001 - whatever it was
+    except BaseException:  # noqa: BLE001 - the controller must hear of it
         link.send({"k": "broken", "text": traceback.format_exc()[-reports.MAX_TEXT :]})
     finally:
         os._exit(status)
@@ -172,6 +168,11 @@ def _run_exit_handlers(shipper):
     if exit_multiprocessing is not None:
         exit_multiprocessing()
     atexit._run_exitfuncs()
+    flush_output()
+
+
+def flush_output():
+    """What was printed goes to where it leads by now."""
     for stream in (sys.stdout, sys.stderr):
         # A test may have closed or replaced it.
         with contextlib.suppress(AttributeError, OSError, ValueError):

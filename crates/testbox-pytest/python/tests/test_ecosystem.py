@@ -8,6 +8,8 @@ from fake_testbox import Run, bare, normal, write
 
 ISOLATIONS = [{"isolate": "session"}, {"isolate": "test"}, {"isolate": "session", "jobs": 2}]
 COMMON = ["-p", "no:cacheprovider", "-p", "no:randomly"]
+#: Begins a thread, so that no worker is a fork.
+THREAD = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
 COVERED = {
     "mod.py": "def f(x):\n    if x:\n        return 1\n    return 2\ndef g():\n    return 3\n",
     "test_a.py": "import mod\ndef test_a(): assert mod.f(1) == 1\n",
@@ -92,8 +94,7 @@ def test_it_comes_out_as_bare(tmp_path, name):
 @pytest.mark.parametrize("isolate", ["session", "file"])
 def test_it_comes_out_as_bare_from_interpreters_of_their_own(tmp_path, name, isolate):
     files, options = CASES[name]
-    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
-    write(tmp_path, {**files, "conftest.py": thread})
+    write(tmp_path, {**files, "conftest.py": THREAD})
     common = COMMON if name != "randomly" else []
     code, output = bare(tmp_path, *common, *options)
     run = Run(tmp_path, {}, *common, *options, isolate=isolate).finish()
@@ -124,10 +125,9 @@ def test_coverage_itself_measures_workers(tmp_path):
     report = [sys.executable, "-m", "coverage", "report", "-m"]
     assert bare(tmp_path, *COMMON, command=measured)[0] == 0
     expected = bare(tmp_path, command=report)[1]
-    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
     for settings in [*ISOLATIONS, {"isolate": "file", "own_interpreters": True}]:
         (tmp_path / ".coverage").unlink()
-        begun = {"pytest.ini": "[pytest]\naddopts = -p begun\n", "begun.py": thread}
+        begun = {"pytest.ini": "[pytest]\naddopts = -p begun\n", "begun.py": THREAD}
         begun = begun if settings.pop("own_interpreters", False) else {}
         run = Run(tmp_path, begun, *COMMON, command=measured, **settings).finish()
         assert run.exit == 0, run.output
