@@ -32,6 +32,15 @@ pub(crate) struct Options {
     only: Option<String>,
 }
 
+/// Whose output is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// That of every case.
+    All,
+    /// That of cases which came out in another way than expected: what runaways print looks like failed tests.
+    Unexpected,
+}
+
 /// One row of the closing table.
 struct Row {
     case: &'static Case,
@@ -42,14 +51,14 @@ struct Row {
 
 /// Runs the cases; an error if one came out in another way than expected.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
-    match cases(workspace, options.only.as_deref())? {
+    match cases(workspace, options.only.as_deref(), Shown::All)? {
         (_, 0) => Ok(()),
         (total, failed) => Err(Error::NotAllHeld { what: "demo", failed, total }),
     }
 }
 
 /// Sets up, builds, runs the cases and prints the table; how many there were, and how many came out in another way.
-pub(crate) fn cases(workspace: &Workspace, only: Option<&str>) -> Result<(usize, usize), Error> {
+pub(crate) fn cases(workspace: &Workspace, only: Option<&str>, shown: Shown) -> Result<(usize, usize), Error> {
     let venv = setup::sample(workspace, true)?;
     println!("demo  building testbox (release)");
     let binary = testbox::build(workspace)?;
@@ -60,7 +69,7 @@ pub(crate) fn cases(workspace: &Workspace, only: Option<&str>) -> Result<(usize,
     let wanted = |case: &&'static Case| only.is_none_or(|name| case.name.contains(name));
     let mut rows = vec![];
     for case in CASES.iter().filter(wanted) {
-        rows.push(run_case(case, &stage, &testbox, &host)?);
+        rows.push(run_case(case, &stage, &testbox, &host, shown)?);
     }
     print_table(&rows);
     Ok((rows.len(), rows.iter().filter(|row| !row.complaints.is_empty()).count()))
@@ -75,7 +84,7 @@ fn introduce(stage: &Stage, testbox: &Testbox) {
     }
 }
 
-fn run_case(case: &'static Case, stage: &Stage, testbox: &Testbox, host: &Host) -> Result<Row, Error> {
+fn run_case(case: &'static Case, stage: &Stage, testbox: &Testbox, host: &Host, shown: Shown) -> Result<Row, Error> {
     let arguments = case.arguments(&testbox.degraded_flags());
     println!("\n=== {}: {}", case.name, case.about);
     println!("$ {}", Program::new("testbox").args(&arguments).shown());
@@ -83,10 +92,12 @@ fn run_case(case: &'static Case, stage: &Stage, testbox: &Testbox, host: &Host) 
     let started = Instant::now();
     let ended = start(stage, testbox, &arguments)?;
     let seconds = started.elapsed().as_secs_f64();
-    println!("{}", tail(&ended.stdout, SHOWN_LINES));
     let report = Report::read(&stage.project);
     let mut complaints = case.complaints(ended.status.code(), report.as_ref(), &testbox.degraded);
     complaints.extend(host.complaints(report.as_ref().map(|report| report.box_id.as_str()))?);
+    if shown == Shown::All || !complaints.is_empty() {
+        println!("{}", tail(&ended.stdout, SHOWN_LINES));
+    }
     match complaints.is_empty() {
         true => println!("--- as expected: {}; nothing outside the box was touched, nothing is left", case.expected()),
         false => complaints.iter().for_each(|complaint| println!("--- NOT AS EXPECTED: {complaint}")),

@@ -30,6 +30,8 @@ struct Place {
     /// Walls that nobody gives a box there; every run does without them.
     degraded: Option<&'static str>,
     files: &'static [&'static str],
+    /// Files that take long and depend little on the place: the part `blackbox` has them on the machine itself.
+    on_request: &'static [&'static str],
 }
 
 /// The places of each guest. The guests run at the same time, each with one CPU.
@@ -60,9 +62,9 @@ const ROOT: Place = Place {
         "verdicts",
         "hostile",
         "cleanup",
-        "workers",
         "twin",
     ],
+    on_request: &["workers"],
 };
 
 const TESTER: Place = Place {
@@ -70,36 +72,36 @@ const TESTER: Place = Place {
     user: User::Tester,
     must: "box,enforced,user,systemd,user-systemd,python3,pytest,bwrap,podman,twins,place",
     degraded: None,
-    files: &["scope", "doctor", "containers", "views", "copies", "verdicts", "hostile", "cleanup", "workers", "twin"],
+    files: &["scope", "doctor", "containers", "views", "copies", "verdicts", "hostile", "cleanup", "twin"],
+    on_request: &["workers"],
 };
 
 const PLAIN: Place = Place {
     name: "plain",
     user: User::Plain,
-    must: "box,user,degraded,systemd,python3,pytest,bwrap,place",
+    must: "box,user,degraded,systemd,python3,pytest,bwrap,twins,place",
     degraded: Some("memory,pids"),
     files: &["doctor", "views", "copies", "verdicts", "hostile", "cleanup"],
+    on_request: &["pytest", "workers", "twin"],
 };
 
 const CONTAINER: Place = Place {
     name: "container",
     user: User::Container,
-    must: "box,user,degraded,python3,pytest,place",
+    must: "box,user,degraded,python3,pytest,twins,place",
     degraded: Some("memory,pids"),
     files: &["doctor", "views", "copies", "verdicts", "hostile", "cleanup"],
+    on_request: &["pytest", "workers", "twin"],
 };
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// Where it is a must: without `ON_REQUEST`, and of the twin runs those of the everyday things, see `arguments`.
+    /// Where it is a must: without what runs on request, and of the twin runs those of the everyday things, see `arguments`.
     Change,
     /// Where it is only asked for by name: those of real projects as well.
     Whole,
 }
-
-/// Files that take long and depend least on the place; the part `blackbox` has them on the machine itself.
-const ON_REQUEST: [&str; 1] = ["workers"];
 
 /// Of the twin runs those that depend on the place: how tests are divided does not. Of the tests of cgroups, which the
 /// part `unit` has on the machine itself, what only cgroup v2 has.
@@ -164,9 +166,7 @@ fn in_guest(
     extent: Extent,
     mut log: &fs_err::File,
 ) -> (Vec<Run>, Option<Error>) {
-    let wanted = |file: &&&str| extent == Extent::Whole || !ON_REQUEST.contains(*file);
-    let files = |place: &'static Place| place.files.iter().filter(wanted).map(move |file| Run::new(file, place));
-    let mut runs: Vec<Run> = places.iter().flat_map(files).collect();
+    let mut runs: Vec<Run> = places.iter().flat_map(|place| place.runs(extent)).collect();
     let jobs: Vec<Job> = runs.iter().map(|run| run.job(extent)).collect();
     let mut waiting = runs.iter_mut();
     let mut running: Option<&mut Run> = None;
@@ -193,6 +193,13 @@ fn in_guest(
     let undone: String = runs.iter().filter(|run| run.is_undone()).map(Run::log).collect();
     let told = log.write_all(undone.as_bytes()).map_err(Error::from);
     (runs, ended.and(told).err())
+}
+
+impl Place {
+    fn runs(&'static self, extent: Extent) -> impl Iterator<Item = Run> {
+        let on_request = if extent == Extent::Whole { self.on_request } else { &[] };
+        self.files.iter().chain(on_request).map(move |file| Run::new(file, self))
+    }
 }
 
 impl Run {
@@ -250,7 +257,7 @@ impl Run {
 /// File x place, with passed, failed and skipped.
 fn table(runs: &[Run]) -> String {
     let places: Vec<&Place> = GUESTS.iter().copied().flatten().collect();
-    let mut files: Vec<&str> = places.iter().flat_map(|place| place.files).copied().collect();
+    let mut files: Vec<&str> = runs.iter().map(|run| run.file).collect();
     files.sort_unstable();
     files.dedup();
     let mut text = format!("  {:<16}", "in the guest");

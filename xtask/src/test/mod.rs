@@ -107,9 +107,10 @@ fn close(outcomes: &[(&Part, Outcome)], started: Instant) -> ExitCode {
         println!("\nskipped:");
         skips.iter().for_each(|skip| println!("  {skip}"));
     }
-    let failed: Vec<&str> = outcomes.iter().filter(|(_, o)| o.failure.is_some()).map(|(part, _)| part.name).collect();
+    let failed: Vec<String> = outcomes.iter().flat_map(|(part, outcome)| outcome.failures(part.name)).collect();
     if !failed.is_empty() {
-        println!("\nfailed parts: {}", failed.join(", "));
+        println!("\nfailed, with more of it above:");
+        failed.iter().for_each(|failure| println!("  {failure}"));
     }
     let total: Counts = outcomes.iter().map(|(_, outcome)| outcome.counts()).sum();
     println!("\nparts: {}, in {:.0} s", outcomes.len(), started.elapsed().as_secs_f64());

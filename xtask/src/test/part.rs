@@ -95,6 +95,16 @@ impl Outcome {
         }
     }
 
+    /// Every failed test as its runner names it; the first line of the complaint where none is named.
+    pub(crate) fn failures(&self, part: &str) -> Vec<String> {
+        let Some(text) = &self.failure else { return vec![] };
+        let names_test =
+            |line: &&str| line.starts_with("FAILED ") || line.starts_with("ERROR ") || line.ends_with("... FAILED");
+        let named: Vec<&str> = text.lines().map(str::trim).filter(names_test).collect();
+        let lines = if named.is_empty() { text.lines().take(1).collect() } else { named };
+        lines.into_iter().map(|line| format!("{part}: {line}")).collect()
+    }
+
     /// Every skip with its reason.
     pub(crate) fn skips(&self, part: &str) -> Vec<String> {
         self.not_run.iter().chain(&self.skipped).map(|reason| format!("{part}: {reason}")).collect()
@@ -112,5 +122,19 @@ mod tests {
         assert_eq!(broken.counts(), Counts { passed: 5, failed: 1, skipped: 1 });
         assert_eq!(Outcome::not_run("no tool").counts(), Counts { passed: 0, failed: 0, skipped: 1 });
         assert_eq!(Outcome::complaints(&[]).counts().passed, 1);
+    }
+
+    #[test]
+    fn the_closing_lines_name_failed_tests() {
+        let text = "test net::reaches_nobody ... FAILED\nthread panicked\n  FAILED tests/test_pure.py::test_names - assert 1 == 2\n";
+        assert_eq!(
+            Outcome::failed(text).failures("blackbox"),
+            [
+                "blackbox: test net::reaches_nobody ... FAILED",
+                "blackbox: FAILED tests/test_pure.py::test_names - assert 1 == 2"
+            ]
+        );
+        assert_eq!(Outcome::failed("no tool\nat all").failures("lint"), ["lint: no tool"]);
+        assert!(Outcome::passed().failures("lint").is_empty());
     }
 }
