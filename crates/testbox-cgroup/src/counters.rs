@@ -1,6 +1,6 @@
 //! What the kernel counted for a box: cheap samples while it runs, all counters at its end.
 
-use testbox_model::{CpuEvidence, IoEvidence, MemoryEvidence, PidsEvidence};
+use testbox_model::{CpuEvidence, IoEvidence, MemoryEvidence, PidsEvidence, StallEvidence};
 
 /// One cheap look at a running box; `None` where no hierarchy counts it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,4 +24,6 @@ pub struct Counters {
     pub cpu: CpuEvidence,
     /// Bytes read and written; `None` where no hierarchy counts them.
     pub io: IoEvidence,
+    /// Time without progress.
+    pub stalled: StallEvidence,
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use testbox_model::{Bytes, CpuEvidence, IoEvidence, MemoryEvidence, PidsEvidence};
 
 use crate::group::{BoxGroup, Part, Parts};
-use crate::{Counters, Usage, kernel};
+use crate::{Counters, Usage, kernel, pressure};
 
 /// The files of `Usage`, kept open.
 #[derive(Debug, Default)]
@@ -54,6 +54,7 @@ pub(crate) fn counters(group: &BoxGroup) -> Counters {
         pids,
         cpu: cpu(parts),
         io: parts.io.as_ref().map(io).unwrap_or_default(),
+        stalled: pressure::stalled(group),
     }
 }
 

@@ -35,6 +35,11 @@ pub enum RunEvent {
         /// Milliseconds since the start.
         at_ms: u64,
     },
+    /// Most of the last seconds nothing of the box could run for want of memory.
+    Stalled {
+        /// Milliseconds since the start.
+        at_ms: u64,
+    },
     /// The command ended.
     Ended {
         /// How.

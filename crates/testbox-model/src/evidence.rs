@@ -21,6 +21,8 @@ pub struct Evidence {
     pub cpu: CpuEvidence,
     /// Block I/O.
     pub io: IoEvidence,
+    /// Time without progress.
+    pub stalled: StallEvidence,
     /// Output.
     pub output: OutputEvidence,
     /// Each bounded file system of the box.
@@ -196,6 +198,18 @@ pub struct IoEvidence {
     pub read_bytes: Option<u64>,
     /// Bytes written to devices.
     pub written_bytes: Option<u64>,
+}
+
+/// For how long the box went without what it wanted, in milliseconds, by the kernel's pressure stall information
+/// (accounting/psi.rst); `None` where the kernel does not count it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct StallEvidence {
+    /// Nothing of the box could run for want of memory: what it needs again and again does not fit (`full`).
+    pub memory_ms: Option<u64>,
+    /// Nothing of the box could run before a transfer was done (`full`).
+    pub io_ms: Option<u64>,
+    /// Something of the box could have run and had no CPU (`some`).
+    pub cpu_ms: Option<u64>,
 }
 
 /// What the command printed.

@@ -25,7 +25,8 @@ pub use analysis::{Leak, LeakPlace, suspected_leak};
 pub use event::RunEvent;
 pub use evidence::{
     CpuEvidence, DiskUse, Evidence, IoEvidence, MemoryEvidence, Outcomes, OutputEvidence, PayloadEnd, PidsEvidence,
-    ProcessUse, PytestEvidence, PytestStage, Readback, RunningTest, StackDump, Stop, StopCause, telling_call,
+    ProcessUse, PytestEvidence, PytestStage, Readback, RunningTest, StackDump, StallEvidence, Stop, StopCause,
+    telling_call,
 };
 pub use exit_code::ExitCode;
 pub use judge::{judge, signal_name};

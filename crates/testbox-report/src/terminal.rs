@@ -43,6 +43,7 @@ pub struct Terminal {
     style: Style,
     write_error: Option<io::Error>,
     oom_told: bool,
+    stall_told: bool,
 }
 
 impl Style {
@@ -64,7 +65,7 @@ impl Style {
 impl Terminal {
     /// A report to `out`, which is stderr in an ordinary run.
     pub fn new(out: Box<dyn Write>, style: Style) -> Self {
-        Self { out, style, write_error: None, oom_told: false }
+        Self { out, style, write_error: None, oom_told: false, stall_told: false }
     }
 
     /// Before the run: limits, walls, and what of them is weaker than promised. Nothing if quiet.
@@ -76,7 +77,12 @@ impl Terminal {
 
     /// While the run goes on. Nothing if quiet.
     pub fn on(&mut self, event: &RunEvent) {
-        let repeated = matches!(event, RunEvent::OomKill { .. }) && std::mem::replace(&mut self.oom_told, true);
+        let told = match event {
+            RunEvent::OomKill { .. } => Some(&mut self.oom_told),
+            RunEvent::Stalled { .. } => Some(&mut self.stall_told),
+            _ => None,
+        };
+        let repeated = told.is_some_and(|told| std::mem::replace(told, true));
         if !self.style.quiet() && (!repeated || self.style.verbose()) {
             self.write(&live::text(event, self.style));
         }

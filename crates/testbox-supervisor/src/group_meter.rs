@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::read;
-use testbox_cgroup::{BoxGroup, CgroupError, MemoryAlarm, Slots};
+use testbox_cgroup::{BoxGroup, CgroupError, MemoryAlarm, MemoryPressure, Slots};
 use testbox_model::{Limits, StopCause, Wall, WallState};
 
 use crate::meter::{Counters, Meter, MeterError, SLOWED, Usage};
@@ -23,6 +23,7 @@ pub struct GroupMeter<'a> {
     oom: Option<OwnedFd>,
     alarms: &'a [MemoryAlarm],
     slowed: Slowed,
+    pressure: Option<MemoryPressure>,
     watchdog: Option<Watchdog>,
     slots: Option<Slots>,
     memory_limit: u64,
@@ -60,6 +61,7 @@ impl<'a> GroupMeter<'a> {
             oom: group.oom_event_fd()?,
             alarms: &[],
             slowed: Slowed::Not,
+            pressure: MemoryPressure::of(group),
             watchdog,
             slots: Slots::below(group, limits.memory_bytes.value.0, limits.swap_bytes.value.0, limits.pids.value),
             memory_limit: limits.memory_bytes.value.0,
@@ -101,7 +103,7 @@ impl<'a> GroupMeter<'a> {
 
 impl GroupMeter<'_> {
     /// What the box's own limits did, whatever those of its workers did.
-    fn counted(&self) -> testbox_cgroup::Counters {
+    fn counted(&self) -> Counters {
         let mut counted = self.group.counters();
         if let Some(slots) = &self.slots {
             slots.settle(&mut counted.memory, &mut counted.pids);
@@ -125,17 +127,20 @@ impl Meter for GroupMeter<'_> {
     }
 
     fn counters(&mut self) -> Result<Counters, MeterError> {
-        let counted = self.counted();
-        check(self.group, Wall::Memory, counted.memory.limit_bytes.is_some())?;
-        check(self.group, Wall::Pids, counted.pids.limit.is_some())?;
+        let mut counters = self.counted();
+        check(self.group, Wall::Memory, counters.memory.limit_bytes.is_some())?;
+        check(self.group, Wall::Pids, counters.pids.limit.is_some())?;
         let seen = self.watchdog.as_mut().map_or(Ok(Counters::default()), Watchdog::counters)?;
-        let mut counters = Counters { memory: counted.memory, pids: counted.pids, cpu: counted.cpu, io: counted.io };
         counters.memory.limit_bytes = counters.memory.limit_bytes.or(seen.memory.limit_bytes);
         counters.memory.peak_bytes = counters.memory.peak_bytes.or(seen.memory.peak_bytes);
         counters.pids.limit = counters.pids.limit.or(seen.pids.limit);
         counters.pids.peak = counters.pids.peak.or(seen.pids.peak);
         counters.cpu.used_ms = counters.cpu.used_ms.max(seen.cpu.used_ms);
         Ok(counters)
+    }
+
+    fn stalled_ms(&self) -> Option<u64> {
+        self.pressure.as_ref().and_then(MemoryPressure::stalled_ms)
     }
 
     fn processes(&mut self) -> Result<Vec<i32>, MeterError> {

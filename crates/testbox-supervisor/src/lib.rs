@@ -27,6 +27,7 @@ mod pty;
 mod sampler;
 mod scan;
 mod signals;
+mod stall;
 mod status;
 mod stop;
 mod storm;

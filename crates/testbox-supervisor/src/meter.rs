@@ -5,8 +5,9 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
+pub use testbox_cgroup::Counters;
 use testbox_cgroup::Slots;
-use testbox_model::{CpuEvidence, IoEvidence, MemoryEvidence, PidsEvidence, StopCause};
+use testbox_model::StopCause;
 
 /// Whom an alarm near a memory limit slows down (cgroup v2) has so long to dump its stacks.
 pub(crate) const SLOWED: Duration = Duration::from_millis(90);
@@ -22,19 +23,6 @@ pub struct Usage {
     pub cpu_ms: u64,
     /// Forks refused by the limit since the start; never falls.
     pub refused_forks: u64,
-}
-
-/// The counters of the whole run; `memory.largest` is left empty, the supervisor fills it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Counters {
-    /// Memory.
-    pub memory: MemoryEvidence,
-    /// Processes and threads.
-    pub pids: PidsEvidence,
-    /// CPU.
-    pub cpu: CpuEvidence,
-    /// Block I/O.
-    pub io: IoEvidence,
 }
 
 /// A number of the box that cannot be read.
@@ -60,6 +48,12 @@ pub trait Meter {
     /// # Errors
     /// The source cannot be read; at the end of a run that is an error of the run.
     fn counters(&mut self) -> Result<Counters, MeterError>;
+
+    /// For how long nothing of the box could run for want of memory, in milliseconds since its start; `None` if nobody
+    /// counts it.
+    fn stalled_ms(&self) -> Option<u64> {
+        None
+    }
 
     /// Host pids of the box's processes, init included, in no order.
     ///

@@ -10,6 +10,7 @@ use crate::disks::Disks;
 use crate::events::Events;
 use crate::meter::{Counters, Meter, MeterError, Usage};
 use crate::scan::{Largest, ProcessTable};
+use crate::stall::Stall;
 use crate::storm::Storm;
 
 /// Milliseconds between two samples of the timeline.
@@ -22,6 +23,7 @@ pub(crate) struct Sampler<'a> {
     usage: Usage,
     timeline: Timeline,
     storm: Storm,
+    stall: Stall,
     disks: Disks,
     largest: Largest,
     memory_limit: u64,
@@ -46,6 +48,7 @@ impl<'a> Sampler<'a> {
             usage: Usage::default(),
             timeline: Timeline::new(TIMELINE_MS),
             storm: Storm::new(plan.limits.pids.value),
+            stall: Stall::new(now),
             disks,
             largest: Largest::new(table, plan.limits.memory_bytes.value.0),
             memory_limit: plan.limits.memory_bytes.value.0,
@@ -105,6 +108,11 @@ impl<'a> Sampler<'a> {
     /// The last look found nine tenths of the memory in use.
     pub(crate) fn is_near_the_limit(&self) -> bool {
         self.usage.memory_bytes >= self.memory_limit / 10 * 9
+    }
+
+    /// The box has begun to stand still for want of memory.
+    pub(crate) fn stalls(&mut self, now: Instant) -> bool {
+        self.stall.is_due(now) && self.meter.stalled_ms().is_some_and(|sum_ms| self.stall.sample(now, sum_ms))
     }
 
     /// The memory in use crossed a mark: who uses it? In a moment the kernel may have killed the largest.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::fstatvfs;
-use testbox_model::{Bytes, CpuEvidence, IoEvidence, MemoryEvidence, PidsEvidence, StopCause};
+use testbox_model::{Bytes, CpuEvidence, MemoryEvidence, PidsEvidence, StopCause};
 
 use crate::meter::{Counters, Meter, MeterError, Usage};
 use crate::process_stat::{ProcFolder, ProcessStat, SharedUse};
@@ -123,7 +123,7 @@ impl Meter for Watchdog {
             },
             pids: PidsEvidence { limit: self.limits.pids, peak: Some(self.peak.pids), refused_forks: 0 },
             cpu: CpuEvidence { used_ms: self.usage.cpu_ms, throttled_ms: 0 },
-            io: IoEvidence::default(),
+            ..Counters::default()
         })
     }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use testbox_cgroup::{BoxGroup, BoxId, Demand, Host, IoDemand, Slot};
+use testbox_cgroup::{BoxGroup, BoxId, Demand, Host, IoDemand, MemoryPressure, Slot};
 
 /// The plain demand of most tests.
 pub(crate) fn demand() -> Demand {
@@ -40,6 +40,18 @@ pub(crate) fn lack_of_unified() -> Option<String> {
         Err(error) => Some(error),
         Ok(group) => fs_err::remove_dir(group).err().map(|error| error.to_string()),
     }
+}
+
+/// Why nobody counts stalls, found out by looking at a group of the unified hierarchy.
+pub(crate) fn lack_of_pressure() -> Option<String> {
+    if let Some(lack) = lack_of_unified().or_else(lack_of_groups) {
+        return Some(lack);
+    }
+    let owner = Owner::new();
+    let path = make_unified(&owner).unwrap();
+    let counted = BoxGroup::find(&host(), &owner.id()).is_some_and(|group| MemoryPressure::of(&group).is_some());
+    fs_err::remove_dir(path).unwrap();
+    (!counted).then(|| "the kernel has no pressure stall information".to_owned())
 }
 
 /// Why no transfer rate can be limited, found out by limiting one.

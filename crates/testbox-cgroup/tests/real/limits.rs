@@ -6,10 +6,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use testbox_cgroup::{BoxGroup, CgroupError, Demand, IoDemand, MemoryAlarm};
+use testbox_cgroup::{BoxGroup, CgroupError, Demand, IoDemand, MemoryAlarm, MemoryPressure};
 use testbox_model::{Wall, WallState};
 
-use crate::ground::{TestBox, any_disk, by, command, demand, host, is_readable, is_ready, pause};
+use crate::ground::{
+    TestBox, any_disk, by, command, demand, host, is_readable, is_ready, lack_of_v2_memory, make_unified, pause,
+};
 
 const ROOT: &str = "/";
 /// Longer than anything that is waited for takes on a busy machine.
@@ -135,6 +137,29 @@ pub(crate) fn a_cpu_limit_throttles() {
     assert_eq!(status.code(), Some(0));
     assert_eq!(report.by, by("cgroup v1 cpu.cfs_quota_us", "cgroup v2 cpu.max"));
     assert!(cpu.used_ms > 0 && cpu.throttled_ms > 0, "{cpu:?}");
+}
+
+/// Reads twice as much as fits, again and again for two seconds.
+const THRASHING: &str = "import os, sys, time\nfile = os.open(sys.argv[1], os.O_RDWR)\n\
+                         for i in range(64): os.write(file, bytes(1 << 20))\nos.fsync(file)\nend = time.time() + 2\n\
+                         while time.time() < end:\n  for i in range(64): os.pread(file, 1 << 20, i << 20)";
+
+pub(crate) fn stalls_for_want_of_memory_are_counted() {
+    let test_box = TestBox::new(&Demand { memory_bytes: 32 << 20, ..demand() });
+    // A hybrid host counts them in another group than the one with the limit.
+    let beside = lack_of_v2_memory().map(|_| make_unified(&test_box.owner).unwrap());
+    let group = BoxGroup::find(&host(), &test_box.owner.id()).unwrap();
+    let pressure = MemoryPressure::of(&group).unwrap();
+    assert_eq!(pressure.stalled_ms(), Some(0), "nobody has joined");
+    let file = tempfile::NamedTempFile::with_prefix_in("testbox", "/var/tmp").unwrap();
+    let join = "[ -z \"$1\" ] || echo 0 > \"$1/cgroup.procs\" || exit 97; exec python3 -c \"$2\" \"$3\"";
+    let mut thrashing = test_box.command("/bin/sh");
+    thrashing.args(["-c", join, "join"]).arg(beside.as_deref().unwrap_or(Path::new("")));
+    let status = thrashing.arg(THRASHING).arg(file.path()).status().unwrap();
+    let stalled = group.counters().stalled;
+    beside.into_iter().for_each(|path| fs_err::remove_dir(path).unwrap());
+    assert_eq!(status.code(), Some(0), "the kernel finds pages to drop");
+    assert!(stalled.memory_ms > Some(0) && stalled.io_ms.is_some() && stalled.cpu_ms.is_some(), "{stalled:?}");
 }
 
 pub(crate) fn transfer_rates_are_set() {

@@ -18,6 +18,7 @@ fn main() -> std::process::ExitCode {
     let v1 = Requirement::probe("cgroup1-memory", ground::lack_of_v1_memory);
     let v2 = Requirement::probe("cgroup2-memory", ground::lack_of_v2_memory);
     let unified = Requirement::probe("cgroup2", ground::lack_of_unified);
+    let psi = Requirement::probe("psi", ground::lack_of_pressure);
     let disk = Requirement::probe("disk", ground::lack_of_disk);
     let anywhere: [(&str, fn()); 16] = [
         ("limits_are_in_force_for_who_joined", limits::limits_are_in_force_for_who_joined),
@@ -49,6 +50,7 @@ fn main() -> std::process::ExitCode {
     trials.push(
         unified.trial("the_unified_hierarchy_kills_fork_chains", ending::the_unified_hierarchy_kills_fork_chains),
     );
+    trials.push(psi.trial("stalls_for_want_of_memory_are_counted", limits::stalls_for_want_of_memory_are_counted));
     trials.push(disk.trial("transfer_rates_are_set", limits::transfer_rates_are_set));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

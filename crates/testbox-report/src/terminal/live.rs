@@ -27,6 +27,9 @@ pub(super) fn text(event: &RunEvent, style: Style) -> String {
         RunEvent::OomKill { at_ms } => {
             format!("the kernel killed a process of the box for want of memory after {}", time(*at_ms))
         }
+        RunEvent::Stalled { at_ms } => {
+            format!("for want of memory the box stands still most of the time, since {}", time(*at_ms))
+        }
         RunEvent::Warning { text } => format!("{}: {}", paint("warning", Ink::Caution, style), one_line(text)),
     };
     format!("testbox: {line}\n")

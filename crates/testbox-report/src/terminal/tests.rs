@@ -205,6 +205,24 @@ fn passed_with_everything_that_a_reader_must_know() {
 }
 
 #[test]
+fn standstills_explain_a_slow_run() {
+    let stalled = StallEvidence { memory_ms: Some(2_000), io_ms: Some(1_000), cpu_ms: Some(300) };
+    let memory =
+        "  note: for 2 s nothing of the box could run for want of memory: what it uses again and again does not fit";
+    let passed = record_with(|record| record.evidence.stalled = stalled);
+    let notes = |record: &RunRecord| -> Vec<String> {
+        verdict_of(record, PLAIN).lines().filter(|line| line.starts_with("  note: for")).map(str::to_owned).collect()
+    };
+    assert_eq!(notes(&passed), [memory], "a slow disk is no news of a run that ended in time");
+    let late = record_with(|record| {
+        record.evidence.stalled = stalled;
+        record.evidence.stop = Some(Stop { cause: StopCause::Timeout, at_ms: 3_100, killed: true });
+    });
+    let disk = "  note: for 1 s nothing of the box could run before something was read or written";
+    assert_eq!(notes(&late), [memory, disk], "less than a tenth of the time is no explanation");
+}
+
+#[test]
 fn warnings_are_told_even_if_quiet_and_passed() {
     let record = record_with(|record| record.warnings = vec!["cannot write to stdout any more".to_owned()]);
     let quiet = Style { verbosity: -1, ..PLAIN };
@@ -396,6 +414,14 @@ fn the_first_kill_for_memory_is_told_and_the_others_are_counted() {
     let line = "testbox: the kernel killed a process of the box for want of memory after 3.2 s\n";
     assert_eq!(shown(PLAIN, kills), line);
     assert_eq!(shown(VERBOSE, kills), line.repeat(3));
+}
+
+#[test]
+fn a_standstill_is_told_once() {
+    let stalls = |terminal: &mut Terminal| (0..2).for_each(|_| terminal.on(&RunEvent::Stalled { at_ms: 4_000 }));
+    let line = "testbox: for want of memory the box stands still most of the time, since 4 s\n";
+    assert_eq!(shown(PLAIN, stalls), line);
+    assert_eq!(shown(QUIET, stalls), "");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a run used: peaks beside their limits, and what happened at a limit without deciding the verdict.
 
-use testbox_model::{Duration, RunRecord, Timeline, VerdictKind};
+use testbox_model::{Duration, RunRecord, StallEvidence, TestVerdict, Timeline, VerdictKind};
 
 use super::paint::count;
 use crate::harmless::one_line;
@@ -38,7 +38,27 @@ pub(super) fn met_limits(record: &RunRecord, verdict: VerdictKind) -> Vec<String
     if evidence.cpu.throttled_ms.saturating_mul(10) > record.duration_ms {
         met.push(format!("the CPU limit held the box back for {}", Duration::from_ms(evidence.cpu.throttled_ms)));
     }
+    met.extend(stalls(record, verdict));
     met
+}
+
+/// Standstills of a tenth of the time or more: for want of memory always, as nothing else tells of it; for want of the rest
+/// where something took too long.
+fn stalls(record: &RunRecord, verdict: VerdictKind) -> Vec<String> {
+    let told = |stalled_ms: Option<u64>, what: &str| {
+        let stalled_ms = stalled_ms.filter(|ms| ms.saturating_mul(10) > record.duration_ms)?;
+        Some(format!("for {} {what}", Duration::from_ms(stalled_ms)))
+    };
+    let mut tests = record.evidence.pytest.iter().flat_map(|pytest| &pytest.tests);
+    let was_late = verdict == VerdictKind::Timeout || tests.any(|test| test.verdict == TestVerdict::Timeout);
+    let StallEvidence { memory_ms, io_ms, cpu_ms } = record.evidence.stalled;
+    let late = |stalled_ms: Option<u64>| stalled_ms.filter(|_| was_late);
+    let stalls = [
+        told(memory_ms, "nothing of the box could run for want of memory: what it uses again and again does not fit"),
+        told(late(io_ms), "nothing of the box could run before something was read or written"),
+        told(late(cpu_ms), "some of the box waited for a CPU"),
+    ];
+    stalls.into_iter().flatten().collect()
 }
 
 /// The timeline in one sentence.

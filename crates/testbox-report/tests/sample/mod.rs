@@ -65,6 +65,7 @@ fn evidence() -> Evidence {
         pids: PidsEvidence { limit: Some(512), peak: Some(5), refused_forks: 0 },
         cpu: CpuEvidence { used_ms: 3_100, throttled_ms: 0 },
         io: IoEvidence { read_bytes: Some(4096), written_bytes: Some(0) },
+        stalled: StallEvidence { memory_ms: Some(0), io_ms: Some(12), cpu_ms: None },
         output: OutputEvidence { bytes: 1234, limit_bytes: Some(Bytes(64 << 20)), truncated: false },
         disk: vec![DiskUse {
             name: "scratch".to_owned(),

@@ -130,6 +130,7 @@ impl Supervisor<'_, '_> {
             pids: counters.pids,
             cpu: counters.cpu,
             io: counters.io,
+            stalled: counters.stalled,
             output: self.output.evidence(),
             disk: collected.disks,
             pytest: self.witness.into_evidence(),

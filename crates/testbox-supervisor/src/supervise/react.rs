@@ -77,6 +77,10 @@ impl Supervisor<'_, '_> {
             if self.sampler.is_near_the_limit() {
                 self.with_witness(now, Witness::ask_all);
             }
+            if self.sampler.stalls(now) {
+                self.with_witness(now, Witness::ask_all);
+                self.events.emit(&RunEvent::Stalled { at_ms: self.timers.at_ms(now) });
+            }
             if let Some(cause) = proven {
                 self.stop(cause, now);
             }

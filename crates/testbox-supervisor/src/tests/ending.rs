@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use testbox_model::{Bytes, MemoryEvidence, PayloadEnd};
+use testbox_model::{Bytes, MemoryEvidence, PayloadEnd, StallEvidence};
 
 use super::fake_box::FakeBox;
 use super::fake_meter::FakeMeter;
@@ -60,6 +60,16 @@ fn a_kill_that_only_the_final_counters_know_is_told_as_well() {
         Counters { memory: MemoryEvidence { oom_kills: 2, ..MemoryEvidence::default() }, ..Counters::default() };
     let run = FakeBox::new("exit 0").run(|pid| FakeMeter { counters, ..FakeMeter::of(pid) });
     assert_eq!(run.words(), ["ended", "oom-kill"]);
+}
+
+#[test]
+fn a_standstill_is_told_while_it_lasts_and_ends_nothing() {
+    let stalled = StallEvidence { memory_ms: Some(1_900), io_ms: None, cpu_ms: Some(7) };
+    let counters = Counters { stalled, ..Counters::default() };
+    let fake = FakeBox::new("sleep 1000").timeout_ms(2_400, 2000);
+    let run = fake.run(|pid| FakeMeter { stalled_ms: Some(1_900), counters, ..FakeMeter::of(pid) });
+    assert_eq!(run.words(), ["stalled", "stopping", "ended"]);
+    assert_eq!(run.outcome().evidence.stalled, stalled);
 }
 
 #[test]

@@ -276,6 +276,7 @@ pub(super) fn word(event: &RunEvent) -> &'static str {
         RunEvent::Stopping { .. } => "stopping",
         RunEvent::Killing { .. } => "killing",
         RunEvent::OomKill { .. } => "oom-kill",
+        RunEvent::Stalled { .. } => "stalled",
         RunEvent::Ended { .. } => "ended",
         RunEvent::Test { .. } => "test",
         RunEvent::TestKilled { .. } => "test-killed",

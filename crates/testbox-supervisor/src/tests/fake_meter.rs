@@ -14,6 +14,7 @@ pub(super) struct FakeMeter {
     pub(super) usage: Usage,
     /// Refused forks grow by so many with each look.
     pub(super) refused_each: u64,
+    pub(super) stalled_ms: Option<u64>,
     pub(super) counters: Counters,
     pub(super) counters_fail: bool,
     pub(super) usage_fails: bool,
@@ -41,6 +42,10 @@ impl Meter for FakeMeter {
         let entries = fs_err::read_dir("/proc").unwrap();
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         Ok(pids.filter(|pid| lives_in(*pid, self.group)).collect())
+    }
+
+    fn stalled_ms(&self) -> Option<u64> {
+        self.stalled_ms
     }
 
     fn oom_fd(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
