@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use testbox_tests::{Case, Project};
 
-use crate::{case, expect_verdicts, row, verdicts};
+use crate::{case, expect_verdicts, grouped, row, verdicts};
 
 const FIXTURES: &str = "\
 import os, pytest
@@ -31,12 +31,12 @@ def test_last():
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         case("batches_share_a_worker_and_its_fixtures", batches_share_a_worker_and_its_fixtures),
-        case("a_test_has_its_own_memory_limit", a_test_has_its_own_memory_limit),
-        case("quotas_are_for_some_tests", quotas_are_for_some_tests),
+        grouped("a_test_has_its_own_memory_limit", a_test_has_its_own_memory_limit),
+        grouped("quotas_are_for_some_tests", quotas_are_for_some_tests),
         case("a_quota_may_say_nothing_but_how_to_isolate", a_quota_may_say_nothing_but_how_to_isolate),
         case("workers_at_once_give_the_same_results", workers_at_once_give_the_same_results),
-        case("large_tests_run_alone_once_it_is_known_what_they_take", large_tests_run_alone_once_it_is_known),
-        case("a_worker_at_once_is_killed_alone", a_worker_at_once_is_killed_alone),
+        grouped("large_tests_run_alone_once_it_is_known_what_they_take", large_tests_run_alone_once_it_is_known),
+        grouped("a_worker_at_once_is_killed_alone", a_worker_at_once_is_killed_alone),
         case(
             "a_conftest_with_an_alarm_of_faulthandler_is_no_trap",
             a_conftest_with_an_alarm_of_faulthandler_is_no_trap,

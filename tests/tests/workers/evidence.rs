@@ -3,16 +3,16 @@
 use serde_json::Value;
 use testbox_tests::{Case, Project};
 
-use crate::{case, row};
+use crate::{case, grouped, row};
 
 const MIB: u64 = 1 << 20;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("peak_growth_and_cpu_of_each_test_are_known", peak_growth_and_cpu_of_each_test_are_known),
-        case("a_leak_is_named", a_leak_is_named),
+        grouped("peak_growth_and_cpu_of_each_test_are_known", peak_growth_and_cpu_of_each_test_are_known),
+        grouped("a_leak_is_named", a_leak_is_named),
         case("the_collection_is_profiled", the_collection_is_profiled),
-        case("the_table_of_memories_is_asked_for", the_table_of_memories_is_asked_for),
+        grouped("the_table_of_memories_is_asked_for", the_table_of_memories_is_asked_for),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use testbox_tests::{Case, Project};
 
-use crate::{case, expect_verdicts, row};
+use crate::{case, expect_verdicts, grouped, row};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -10,7 +10,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("the_controllers_memory_is_closed", the_controllers_memory_is_closed),
         case("a_worker_has_no_socket_to_testbox", a_worker_has_no_socket_to_testbox),
         case("a_child_that_reports_is_no_test", a_child_that_reports_is_no_test),
-        case("a_worker_cannot_leave_its_limits", a_worker_cannot_leave_its_limits),
+        grouped("a_worker_cannot_leave_its_limits", a_worker_cannot_leave_its_limits),
         case("an_exit_handler_of_a_worker_changes_nothing", an_exit_handler_of_a_worker_changes_nothing),
         case("a_flood_of_the_workers_socket_is_survived", a_flood_of_the_workers_socket_is_survived),
     ]

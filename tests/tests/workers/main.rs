@@ -65,6 +65,13 @@ fn expect_verdicts(project: &Project, expected: &[(&str, &str)]) {
 /// Needs of every test here.
 const NEEDS: &[testbox_tests::Need] = &[testbox_tests::Need::Box, testbox_tests::Need::Pytest];
 
+/// Needs of tests whose workers have limits and counters of their own: without cgroups they share the box's.
+const GROUPED: &[testbox_tests::Need] = &[testbox_tests::Need::Enforced, testbox_tests::Need::Pytest];
+
+const fn grouped(name: &'static str, work: fn()) -> Case {
+    testbox_tests::case(name, GROUPED, work)
+}
+
 const fn case(name: &'static str, work: fn()) -> Case {
     testbox_tests::case(name, NEEDS, work)
 }

@@ -3,7 +3,7 @@
 
 use testbox_tests::{Case, Finished, Project, checked_in, note};
 
-use crate::{case, row, rows, verdicts};
+use crate::{grouped, row, rows, verdicts};
 
 /// Kills of each kind.
 const KILLS: usize = 10;
@@ -14,9 +14,12 @@ const ENOUGH_BURSTS: usize = 5;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("one_run_names_the_bomb_and_the_leak_among_60_tests", one_run_names_the_bomb_and_the_leak_among_60_tests),
-        case("the_sample_projects_runaways_are_named_in_one_run", the_sample_projects_runaways_are_named_in_one_run),
-        case("stacks_come_before_the_kill_for_memory", stacks_come_before_the_kill_for_memory),
+        grouped(
+            "one_run_names_the_bomb_and_the_leak_among_60_tests",
+            one_run_names_the_bomb_and_the_leak_among_60_tests,
+        ),
+        grouped("the_sample_projects_runaways_are_named_in_one_run", the_sample_projects_runaways_are_named_in_one_run),
+        grouped("stacks_come_before_the_kill_for_memory", stacks_come_before_the_kill_for_memory),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use testbox_tests::{Case, HUNGRY, Project};
 
-use crate::{case, expect_verdicts, row};
+use crate::{case, expect_verdicts, grouped, row};
 
 const BOMBS: &str = "
 @pytest.fixture
@@ -24,11 +24,11 @@ def test_after(): pass
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("a_memory_kill_fails_its_test_and_no_other", a_memory_kill_fails_its_test_and_no_other),
-        case("many_small_processes_are_one_tests_memory", many_small_processes_are_one_tests_memory),
-        case("a_fork_bomb_fails_its_test_and_no_other", a_fork_bomb_fails_its_test_and_no_other),
+        grouped("a_memory_kill_fails_its_test_and_no_other", a_memory_kill_fails_its_test_and_no_other),
+        grouped("many_small_processes_are_one_tests_memory", many_small_processes_are_one_tests_memory),
+        grouped("a_fork_bomb_fails_its_test_and_no_other", a_fork_bomb_fails_its_test_and_no_other),
         case("crashes_and_silent_exits_are_named", crashes_and_silent_exits_are_named),
-        case("what_is_left_behind_does_not_reach_the_next_test", what_is_left_behind_does_not_reach_the_next_test),
+        grouped("what_is_left_behind_does_not_reach_the_next_test", what_is_left_behind_does_not_reach_the_next_test),
         case("the_session_ends_after_so_many_kills", the_session_ends_after_so_many_kills),
         case("maxfail_counts_kills", maxfail_counts_kills),
         case("a_killed_test_is_tried_again", a_killed_test_is_tried_again),

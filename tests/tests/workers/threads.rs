@@ -2,7 +2,7 @@
 
 use testbox_tests::{Case, Project};
 
-use crate::{case, expect_verdicts, row};
+use crate::{case, expect_verdicts, grouped, row};
 
 /// Tests wait for ever for the thread of a module that is not there; `_thread` knows nothing of forks.
 const SERVER: &str = "\
@@ -23,8 +23,8 @@ def ask(number):
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         case("tests_have_the_threads_of_their_modules", tests_have_the_threads_of_their_modules),
-        case("a_killed_test_among_them_is_named_and_the_others_run", a_killed_test_is_named),
-        case("a_collection_that_is_too_large_for_a_worker_is_its_first_tests", a_collection_that_is_too_large),
+        grouped("a_killed_test_among_them_is_named_and_the_others_run", a_killed_test_is_named),
+        grouped("a_collection_that_is_too_large_for_a_worker_is_its_first_tests", a_collection_that_is_too_large),
     ]
 }
 
