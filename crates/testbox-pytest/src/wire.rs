@@ -77,6 +77,9 @@ pub enum Frame {
         /// Its number.
         #[serde(default)]
         w: u32,
+        /// Its process, as the box counts them; 0: not told.
+        #[serde(default)]
+        pid: i32,
     },
     /// A test begins, with its setup.
     Start {

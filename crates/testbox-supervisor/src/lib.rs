@@ -36,6 +36,7 @@ mod supervise;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tree;
 mod watchdog;
 mod witness;
 

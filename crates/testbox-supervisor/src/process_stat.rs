@@ -64,6 +64,13 @@ impl ProcFolder {
         })
     }
 
+    /// Its pid in the innermost of its pid namespaces.
+    pub(crate) fn innermost_pid(&self, pid: i32) -> Option<i32> {
+        let text = fs_err::read_to_string(self.path(pid, "status")).ok()?;
+        let pids = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        pids.split_ascii_whitespace().next_back()?.parse().ok()
+    }
+
     /// Does this kernel list children (CONFIG_PROC_CHILDREN)?
     pub(crate) fn lists_children(&self, pid: i32) -> bool {
         self.path(pid, &format!("task/{pid}/children")).exists()
@@ -95,6 +102,11 @@ impl ProcFolder {
 }
 
 impl SharedUse {
+    /// All of it.
+    pub(crate) fn sum(self) -> u64 {
+        self.private_bytes + self.shmem_bytes
+    }
+
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             private_bytes: self.private_bytes + other.private_bytes,

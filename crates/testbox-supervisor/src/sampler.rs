@@ -12,6 +12,7 @@ use crate::meter::{Counters, Meter, MeterError, Usage};
 use crate::scan::{Largest, ProcessTable};
 use crate::stall::Stall;
 use crate::storm::Storm;
+use crate::witness::Census;
 
 /// Milliseconds between two samples of the timeline.
 const TIMELINE_MS: u64 = 100;
@@ -156,6 +157,12 @@ impl<'a> Sampler<'a> {
     /// The counters of the whole run.
     pub(crate) fn counters(&mut self) -> Result<Counters, MeterError> {
         self.meter.counters()
+    }
+
+    /// Who there is to blame for the memory of the box.
+    pub(crate) fn census(&mut self, init: i32, events: &mut Events<'_, '_>) -> Census {
+        let processes = self.others(Some(init), events);
+        Census { processes, init, used_bytes: self.usage.memory_bytes, limit_bytes: self.memory_limit }
     }
 
     /// The processes of the box besides `init`.

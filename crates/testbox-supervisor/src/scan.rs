@@ -41,6 +41,11 @@ impl ProcessTable {
         named.take(ProcessUse::LISTED).collect()
     }
 
+    /// The largest of these processes, and how many they are.
+    pub(crate) fn largest_of(&self, pids: &[i32]) -> Option<(ProcessUse, usize)> {
+        self.largest(pids.iter().copied()).into_iter().next().map(|largest| (largest, pids.len()))
+    }
+
     fn resident_bytes(&self, pid: i32) -> Option<u64> {
         let statm = fs_err::read_to_string(self.0.path(pid, "statm")).ok()?;
         let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;

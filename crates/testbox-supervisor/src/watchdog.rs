@@ -1,7 +1,6 @@
 //! The sampling watchdog: the meter of a box without cgroups (`--allow-degraded`). Weaker than a cgroup: it sees a
 //! moment every 50 ms, so a burst between two looks escapes it, and page cache is not counted.
 
-use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -10,11 +9,10 @@ use rustix::fs::fstatvfs;
 use testbox_model::{Bytes, CpuEvidence, MemoryEvidence, PidsEvidence, StopCause};
 
 use crate::meter::{Counters, Meter, MeterError, Usage};
-use crate::process_stat::{ProcFolder, ProcessStat, SharedUse};
+use crate::process_stat::ProcessStat;
+use crate::tree::ProcessTree;
 
 const INTERVAL: Duration = Duration::from_millis(50);
-/// Processes looked at; a box with more is far above any limit that makes sense without cgroups.
-const PROCESSES: usize = 16_384;
 
 /// What the watchdog guards; `None`: another wall does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +26,7 @@ pub struct WatchdogLimits {
 /// The meter of a box without cgroups: it samples the process tree below init and the box's tmpfs.
 #[derive(Debug)]
 pub struct Watchdog {
-    proc_folder: ProcFolder,
+    processes: ProcessTree,
     init: i32,
     limits: WatchdogLimits,
     tmpfs: Vec<OwnedFd>,
@@ -39,36 +37,7 @@ pub struct Watchdog {
 impl Watchdog {
     /// Watches the process tree of `init` in the proc file system at `root` and the tmpfs of these descriptors.
     pub fn new(root: &Path, init: i32, limits: WatchdogLimits, tmpfs: Vec<OwnedFd>) -> Self {
-        let proc_folder = ProcFolder::new(root);
-        Self { proc_folder, init, limits, tmpfs, usage: Usage::default(), peak: Usage::default() }
-    }
-
-    /// Init and everything below it; orphans are init's children.
-    fn tree(&self) -> Vec<i32> {
-        let (mut seen, mut found) = (HashSet::from([self.init]), vec![self.init]);
-        let fallback = if self.proc_folder.lists_children(self.init) { None } else { Some(self.by_parent()) };
-        let mut next = 0;
-        while next < found.len() && found.len() < PROCESSES {
-            let parent = found[next];
-            let children = match &fallback {
-                Some(by_parent) => by_parent.get(&parent).cloned().unwrap_or_default(),
-                None => self.proc_folder.children(parent),
-            };
-            found.extend(children.into_iter().filter(|child| seen.insert(*child)));
-            next += 1;
-        }
-        found
-    }
-
-    /// For kernels without `children` files: all processes of the host by their parents.
-    fn by_parent(&self) -> HashMap<i32, Vec<i32>> {
-        let mut by_parent: HashMap<i32, Vec<i32>> = HashMap::new();
-        for pid in self.proc_folder.all() {
-            if let Some(stat) = self.proc_folder.stat(pid) {
-                by_parent.entry(stat.parent).or_default().push(pid);
-            }
-        }
-        by_parent
+        Self { processes: ProcessTree::new(root), init, limits, tmpfs, usage: Usage::default(), peak: Usage::default() }
     }
 
     /// Resident memory is an upper bound, as shared pages count in each process; near the limit it is looked at exactly.
@@ -84,11 +53,8 @@ impl Watchdog {
 
     /// Each page once: shared memory is either in a tmpfs or only in processes, so the larger of both counts.
     fn exact_bytes(&self, processes: &[(i32, ProcessStat)], tmpfs: u64) -> u64 {
-        let mut sum = SharedUse::default();
-        for (pid, stat) in processes {
-            let unshared = SharedUse { private_bytes: stat.resident_bytes, shmem_bytes: 0 };
-            sum = sum.plus(self.proc_folder.proportional(*pid).unwrap_or(unshared));
-        }
+        let pids: Vec<i32> = processes.iter().map(|(pid, _)| *pid).collect();
+        let sum = self.processes.weigh(&pids);
         sum.private_bytes + sum.shmem_bytes.max(tmpfs)
     }
 
@@ -100,8 +66,10 @@ impl Watchdog {
 
 impl Meter for Watchdog {
     fn usage(&mut self) -> Result<Usage, MeterError> {
-        let tree = self.tree().into_iter().filter_map(|pid| Some((pid, self.proc_folder.stat(pid)?)));
-        let processes: Vec<(i32, ProcessStat)> = tree.collect();
+        // Orphans are init's children.
+        let tree = self.processes.below(self.init).into_iter();
+        let stat = |pid| Some((pid, self.processes.folder.stat(pid)?));
+        let processes: Vec<(i32, ProcessStat)> = tree.filter_map(stat).collect();
         let cpu_ms = processes.iter().map(|(_, stat)| stat.cpu_ms).sum();
         self.usage = Usage {
             memory_bytes: self.memory_bytes(&processes),
@@ -128,7 +96,7 @@ impl Meter for Watchdog {
     }
 
     fn processes(&mut self) -> Result<Vec<i32>, MeterError> {
-        Ok(self.tree())
+        Ok(self.processes.below(self.init))
     }
 
     fn breach(&self) -> Option<StopCause> {
@@ -147,6 +115,7 @@ impl Meter for Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process_stat::ProcFolder;
 
     const MIB: u64 = 1 << 20;
 

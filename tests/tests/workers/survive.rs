@@ -1,6 +1,6 @@
 //! A worker is killed or dies: its test is named, the others run.
 
-use testbox_tests::{Case, HUNGRY, Project};
+use testbox_tests::{Case, HUNGRY, Need, Project};
 
 use crate::{case, expect_verdicts, grouped, row};
 
@@ -27,6 +27,11 @@ pub(crate) fn cases() -> Vec<Case> {
         grouped("a_memory_kill_fails_its_test_and_no_other", a_memory_kill_fails_its_test_and_no_other),
         grouped("many_small_processes_are_one_tests_memory", many_small_processes_are_one_tests_memory),
         grouped("a_fork_bomb_fails_its_test_and_no_other", a_fork_bomb_fails_its_test_and_no_other),
+        testbox_tests::case(
+            "without_groups_a_memory_kill_fails_its_test_and_no_other",
+            &[Need::Degraded, Need::Pytest],
+            without_groups_a_memory_kill_fails_its_test_and_no_other,
+        ),
         case("crashes_and_silent_exits_are_named", crashes_and_silent_exits_are_named),
         grouped("what_is_left_behind_does_not_reach_the_next_test", what_is_left_behind_does_not_reach_the_next_test),
         case("the_session_ends_after_so_many_kills", the_session_ends_after_so_many_kills),
@@ -37,22 +42,50 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
+/// What must come of these tests, and of one in another file.
+const OF_BOMBS: [(&str, &str); 7] = [
+    ("test_before", "passed"),
+    ("test_call_bomb", "memory"),
+    ("test_between", "passed"),
+    ("test_setup_bomb", "memory"),
+    ("test_teardown_bomb", "memory"),
+    ("test_after", "passed"),
+    ("test_other", "passed"),
+];
+
+fn write_bombs(project: &Project) {
+    project.write("test_bomb.py", &format!("{HUNGRY}{BOMBS}")).write("test_other.py", "def test_other(): pass\n");
+}
+
+/// The watchdog sees what a cgroup would count: of a worker and of what its test started.
+fn without_groups_a_memory_kill_fails_its_test_and_no_other() {
+    let project = Project::unprivileged();
+    write_bombs(&project);
+    let weaker = ["--allow-degraded", "memory,pids", "--memory", "256M"];
+    let run = project.pytest(&weaker, &[]).expect_code(1);
+    expect_verdicts(&project, &OF_BOMBS);
+    let bomb = row(&project, "test_bomb.py::test_call_bomb");
+    assert!(bomb["stack"][0].as_str().is_some_and(|call| call.ends_with("test_bomb.py:6 in eat")), "{bomb:#}");
+    assert!(bomb["peak_bytes"].as_u64() > Some(128 << 20), "{bomb:#}");
+    assert!(run.stdout.contains("when the box had used all of its 256.0 MiB"), "{}", run.stdout);
+    let children = "import subprocess, sys\nHOLD = 'import time; x = b\"x\" * (60 << 20); time.sleep(60)'\n\
+                    def test_many(): [child.wait() for child in [subprocess.Popen([sys.executable, '-c', HOLD]) for _ in range(5)]]\n\
+                    def test_after(): pass\n";
+    project.write("test_bomb.py", children);
+    let run = project.pytest(&weaker, &[]).expect_code(1);
+    expect_verdicts(&project, &[("test_many", "memory"), ("test_after", "passed"), ("test_other", "passed")]);
+    assert!(run.stdout.contains(" processes; largest: "), "{}", run.stdout);
+    project.write("test_bomb.py", "def test_holds(): import time; x = b'x' * (150 << 20); time.sleep(60)\n");
+    let run = project.pytest(&[&weaker[..], &["--test-memory", "128M"]].concat(), &[]).expect_code(1);
+    expect_verdicts(&project, &[("test_holds", "memory"), ("test_other", "passed")]);
+    assert!(run.stdout.contains(" where it may use 128.0 MiB"), "{}", run.stdout);
+}
+
 fn a_memory_kill_fails_its_test_and_no_other() {
     let project = Project::new();
-    project.write("test_bomb.py", &format!("{HUNGRY}{BOMBS}")).write("test_other.py", "def test_other(): pass\n");
+    write_bombs(&project);
     let run = project.pytest(&["--memory", "256M"], &[]).expect_code(1);
-    expect_verdicts(
-        &project,
-        &[
-            ("test_before", "passed"),
-            ("test_call_bomb", "memory"),
-            ("test_between", "passed"),
-            ("test_setup_bomb", "memory"),
-            ("test_teardown_bomb", "memory"),
-            ("test_after", "passed"),
-            ("test_other", "passed"),
-        ],
-    );
+    expect_verdicts(&project, &OF_BOMBS);
     let phase = |name: &str| row(&project, &format!("test_bomb.py::{name}"))["phase"].clone();
     assert_eq!((phase("test_call_bomb"), phase("test_setup_bomb")), ("call".into(), "setup".into()));
     assert_eq!(phase("test_teardown_bomb"), "teardown");

@@ -294,7 +294,7 @@ class Controller:
             for each in _several(message):
                 self._on_message(worker, each)
         elif kind == "joined":
-            self._channel.send("joined", w=worker.number)
+            self._channel.send("joined", w=worker.number, pid=worker.pid)
         elif kind == "outside":
             self._fail("a worker cannot join its group: {}".format(message.get("why")))
         elif kind == "over":

@@ -74,6 +74,10 @@ impl Supervisor<'_, '_> {
             }
             self.output.wake();
             self.with_witness(now, Witness::sample);
+            if let Some(init) = self.init.pid().filter(|_| self.witness.is_to_watch()) {
+                let census = self.sampler.census(init, &mut self.events);
+                self.with_witness(now, |witness, scene| witness.watch(scene, &census));
+            }
             if self.sampler.is_near_the_limit() {
                 self.with_witness(now, Witness::ask_all);
             }
@@ -81,7 +85,7 @@ impl Supervisor<'_, '_> {
                 self.with_witness(now, Witness::ask_all);
                 self.events.emit(&RunEvent::Stalled { at_ms: self.timers.at_ms(now) });
             }
-            if let Some(cause) = proven {
+            if let Some(cause) = proven.filter(|cause| !self.is_a_workers_doing(cause, now)) {
                 self.stop(cause, now);
             }
         }
@@ -96,6 +100,19 @@ impl Supervisor<'_, '_> {
             let order = self.stopper.on_time(now);
             self.carry_out(order, now);
         }
+    }
+
+    /// Whether a worker ends for it, and not the run.
+    fn is_a_workers_doing(&mut self, cause: &StopCause, now: Instant) -> bool {
+        let Some(init) = self.init.pid().filter(|_| *cause == StopCause::MemoryWatchdog) else { return false };
+        let census = self.sampler.census(init, &mut self.events);
+        let mut blamed = false;
+        self.with_witness(now, |witness, scene| {
+            let (is_blamed, effects) = witness.blame(scene, &census);
+            blamed = is_blamed;
+            effects
+        });
+        blamed
     }
 
     /// The memory in use crossed a mark below the limit, up or down.

@@ -246,7 +246,7 @@ fn raw_status(command_fd: &OwnedFd) -> i32 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests supervise plain children")]
-fn shell(script: &str) -> Command {
+pub(crate) fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
     command

@@ -21,6 +21,16 @@ pub(super) enum Kill {
     },
     /// It met its limit of processes and went on forking.
     Storm,
+    /// It held more than its tests may, or more than all others when the memory of the whole box was used up, as the
+    /// watchdog saw it. In bytes.
+    Memory {
+        /// What it held.
+        held: u64,
+        /// The limit.
+        limit: u64,
+        /// Of its tests, else of the box.
+        own: bool,
+    },
 }
 
 /// Everything that is known of a worker that ended.
@@ -47,6 +57,7 @@ pub(super) fn diagnose(case: &Case) -> Option<(TestVerdict, String)> {
         return Some(match kill {
             Kill::Timeout { .. } => (TestVerdict::Timeout, timeout(kill)),
             Kill::Storm => (TestVerdict::Pids, format!("{} and went on forking", pids(case))),
+            Kill::Memory { held, limit, own } => (TestVerdict::Memory, share(case, held, limit, own)),
         });
     }
     if killed && case.counted.oom_kills > 0 {
@@ -67,14 +78,24 @@ pub(super) fn wounded(case: &Case) -> String {
     format!("the kernel killed a process of it, not its worker; it {}", memory(case))
 }
 
+/// The watchdog's words: it has seen a moment, not counted all of them.
+fn share(case: &Case, held: u64, limit: u64, own: bool) -> String {
+    let processes = processes(case).map_or(String::new(), |processes| format!(" ({processes})"));
+    let when = if own { "where it may use" } else { "when the box had used all of its" };
+    format!("held {} {when} {}{processes}", Bytes(held), Bytes(limit))
+}
+
+/// Who held it. A single process is the worker itself.
+fn processes(case: &Case) -> Option<String> {
+    let (largest, number) = case.largest.as_ref().filter(|(_, number)| *number > 1)?;
+    Some(format!("{number} processes; largest: {} {}", largest.command, largest.resident_bytes))
+}
+
 fn memory(case: &Case) -> String {
     let limit = Bytes(case.limits.map_or(0, |(memory, _)| memory));
     let mut detail: Vec<String> =
         case.counted.peak_bytes.map(|peak| format!("peak {}", Bytes(peak))).into_iter().collect();
-    // A single process is the worker itself.
-    if let Some((largest, number)) = case.largest.as_ref().filter(|(_, number)| *number > 1) {
-        detail.push(format!("{number} processes; largest: {} {}", largest.command, largest.resident_bytes));
-    }
+    detail.extend(processes(case));
     let detail = if detail.is_empty() { String::new() } else { format!(" ({})", detail.join(", ")) };
     match case.counted.limit_hits {
         0 => format!("was killed for the memory of the whole box, not for its own limit of {limit}{detail}"),
@@ -176,6 +197,21 @@ mod tests {
                     .to_owned()
             )
         );
+    }
+
+    #[test]
+    fn the_watchdog_says_what_it_has_seen() {
+        let kill = Some(Kill::Memory { held: 230 << 20, limit: 256 << 20, own: false });
+        let seen = Case { kill, limits: None, ..case(KILLED) };
+        assert_eq!(
+            told(&seen),
+            (TestVerdict::Memory, "held 230.0 MiB when the box had used all of its 256.0 MiB".to_owned())
+        );
+        let largest = ProcessUse { command: "python -m pytest".to_owned(), resident_bytes: Bytes(200 << 20) };
+        let several = Case { largest: Some((largest, 2)), ..seen };
+        assert!(told(&several).1.ends_with(" (2 processes; largest: python -m pytest 200.0 MiB)"));
+        let kill = Some(Kill::Memory { held: 130 << 20, limit: 128 << 20, own: true });
+        assert_eq!(told(&Case { kill, ..case(KILLED) }).1, "held 130.0 MiB where it may use 128.0 MiB");
     }
 
     #[test]

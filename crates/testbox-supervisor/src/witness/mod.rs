@@ -23,6 +23,8 @@ use clock::CLOSE;
 use stacks::Stacks;
 use workers::{Stage, Trouble, Workers};
 
+pub(crate) use workers::Census;
+
 /// The version of the protocol that is spoken here.
 const PROTOCOL: u32 = 2;
 /// Signals that the plugin may name: the real-time ones (signal(7)).
@@ -184,6 +186,26 @@ impl Witness {
         effects
     }
 
+    /// The box's memory is used up, as the watchdog saw it; true if that is a worker's doing, which ends for it.
+    pub(crate) fn blame(&mut self, scene: &mut Scene<'_>, census: &Census) -> (bool, Vec<Effect>) {
+        let mut blamed = false;
+        let effects = self.act(scene, |workers, stage| {
+            blamed = workers.blame(stage, census)?;
+            Ok(())
+        });
+        (blamed, effects)
+    }
+
+    /// Whether somebody has a limit of memory that no group holds.
+    pub(crate) fn is_to_watch(&self) -> bool {
+        self.workers.is_to_be_watched()
+    }
+
+    /// A look at those whose memory no group limits.
+    pub(crate) fn watch(&mut self, scene: &mut Scene<'_>, census: &Census) -> Vec<Effect> {
+        self.act(scene, |workers, stage| workers.watch(stage, census))
+    }
+
     /// Testbox itself was suspended for so long.
     pub(crate) fn shift(&mut self, by: Duration) {
         self.workers.shift(by);
@@ -265,7 +287,7 @@ impl Witness {
             Frame::Want { w, memory, pids, after } => {
                 workers.want(&mut stage, *w, *after, SlotDemand { memory_bytes: *memory, pids: *pids })?;
             }
-            Frame::Joined { w } => workers.joined(&mut stage, *w)?,
+            Frame::Joined { w, pid } => workers.joined(&mut stage, *w, *pid)?,
             Frame::Ended { w, status, clean } => workers.ended(&mut stage, *w, *status, *clean)?,
             Frame::Start { w, timeout_ms, teardown_ms, .. } => {
                 workers.start(&mut stage, *w, *timeout_ms, *teardown_ms);

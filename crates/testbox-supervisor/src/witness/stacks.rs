@@ -73,6 +73,11 @@ impl Stacks {
         true
     }
 
+    /// Whether it was asked since its test began.
+    pub(super) fn were_asked(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Another test begins: what was seen before is not where it was. It may have crashed before its begin was heard.
     pub(super) fn forget(&mut self) {
         while self.read() {}

@@ -3,6 +3,7 @@
 use std::io::{IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use testbox_model::sample::set;
 use testbox_model::{StackDump, TestVerdict};
 
 use super::*;
-use crate::tests::fake_box::plan;
+use crate::tests::fake_box::{plan, shell};
 
 const HELLO: &str = r#"{"t":"hello","protocol":2,"python":"3.12.1","pytest":"8.4.0","dump_signal":61}"#;
 const WANT: &str = r#"{"t":"want","w":0,"memory":null,"pids":null}"#;
@@ -194,6 +195,42 @@ fn without_groups_the_plugin_is_asked_to_dump_and_to_kill() {
     talk.say(r#"{"t":"done","w":0,"id":"a","outcome":"passed"}"#);
     let evidence = talk.witness.into_evidence().unwrap();
     assert_eq!((evidence.outcomes.failed, evidence.tests[0].verdict), (1, TestVerdict::Timeout));
+}
+
+#[test]
+fn without_groups_who_holds_most_of_the_boxs_memory_ends_for_it() {
+    let mut child = shell("exec sleep 1000").spawn().unwrap();
+    let (pid, me) = (i32::try_from(child.id()).unwrap(), i32::try_from(std::process::id()).unwrap());
+    let mut talk = Talk::begun(&plan());
+    let joined = format!(r#"{{"t":"joined","w":0,"pid":{pid}}}"#);
+    for frame in [WANT, &joined, r#"{"t":"start","w":0,"id":"a","timeout_ms":null}"#] {
+        talk.say(frame);
+    }
+    talk.orders();
+    let census = |processes, used_bytes| Census { processes, init: me, used_bytes, limit_bytes: 100 << 20 };
+    let mut blames = |ms, census: Census| {
+        let mut blamed = false;
+        let effects = talk.at(ms, |witness, scene| {
+            let (is_blamed, effects) = witness.blame(scene, &census);
+            blamed = is_blamed;
+            effects
+        });
+        assert_eq!(effects, []);
+        (blamed, talk.orders().0)
+    };
+    assert_eq!(blames(1, census(vec![me, pid], 101 << 20)), (false, vec![]), "this process holds more, and is none");
+    assert_eq!(blames(2, census(vec![me], 200 << 20)), (false, vec![]), "it is not among them");
+    let ask = json!({"t": "signal", "w": 0, "signal": 61});
+    assert_eq!(blames(3, census(vec![pid], 101 << 20)), (true, vec![ask]), "first it is asked where it is");
+    assert!(child.try_wait().unwrap().is_none());
+    assert_eq!(blames(4, census(vec![pid], 101 << 20)), (true, vec![]));
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    assert_eq!(blames(300, census(vec![], 101 << 20)), (true, vec![]), "what it held comes back in a moment");
+    assert_eq!(blames(600, census(vec![], 101 << 20)), (false, vec![]), "or not");
+    let effects = talk.say(r#"{"t":"ended","w":0,"status":9,"clean":false}"#);
+    let [Effect::Tell(RunEvent::TestKilled { verdict, summary, .. })] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(*verdict, TestVerdict::Memory);
+    assert!(summary.ends_with(" when the box had used all of its 100.0 MiB"), "{summary}");
 }
 
 #[test]

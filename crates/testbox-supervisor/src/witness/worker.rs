@@ -33,6 +33,8 @@ pub(super) struct Worker {
     pub(super) after: Option<u32>,
     /// Its first process, once it was seen in its slot.
     pub(super) process: Option<OwnedFd>,
+    /// Its first process, as the box counts them and the plugin says: of who has no slot.
+    pub(super) said_pid: Option<i32>,
     pub(super) stacks: Stacks,
     pub(super) clock: Clock,
     pub(super) kill: Option<Kill>,
@@ -87,6 +89,7 @@ impl Worker {
             demand,
             after,
             process: None,
+            said_pid: None,
             stacks,
             clock: Clock::default(),
             kill: None,
@@ -98,6 +101,11 @@ impl Worker {
             storm: Storm::new(limits.map_or(u64::MAX, |limits| limits.pids)),
             next_pass: None,
         })
+    }
+
+    /// The memory in bytes that its tests may use, where no group limits it and it runs.
+    pub(super) fn watched_limit(&self) -> Option<u64> {
+        self.demand.memory_bytes.filter(|_| self.slot.is_none() && self.is_running() && self.kill.is_none())
     }
 
     pub(super) fn is_running(&self) -> bool {

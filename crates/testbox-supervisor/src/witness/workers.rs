@@ -1,6 +1,8 @@
 //! The table of the workers: slots for them, their clocks, kills and diagnoses. What the plugin says is hostile input;
 //! what a worker may do is decided by kernel and clock.
 
+mod watch;
+
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,6 +22,7 @@ use super::worker::{State, Worker};
 use super::{Effect, Scene};
 use crate::scan::ProcessTable;
 use crate::status::payload_end;
+use crate::tree::ProcessTree;
 
 /// Workers at once, at most.
 const MOST: usize = 64;
@@ -35,6 +38,9 @@ pub(super) struct Workers {
     dump_signal: Option<i32>,
     project: PathBuf,
     processes: ProcessTable,
+    trees: ProcessTree,
+    /// When a worker was last told to end for the box's memory.
+    blamed: Option<Instant>,
 }
 
 /// What the workers act on.
@@ -59,6 +65,8 @@ pub(super) enum Trouble {
     Fault(String),
 }
 
+pub(crate) use watch::Census;
+
 type Done = Result<(), Trouble>;
 
 impl Workers {
@@ -72,6 +80,8 @@ impl Workers {
             dump_signal: None,
             project: plan.project.clone(),
             processes: ProcessTable::new(Path::new("/proc")),
+            trees: ProcessTree::new(Path::new("/proc")),
+            blamed: None,
         }
     }
 
@@ -109,13 +119,13 @@ impl Workers {
     }
 
     /// A worker says that it is in its slot: it may begin if it is, alone, and if it is its turn.
-    pub(super) fn joined(&mut self, stage: &mut Stage<'_, '_>, w: u32) -> Done {
+    pub(super) fn joined(&mut self, stage: &mut Stage<'_, '_>, w: u32, pid: i32) -> Done {
         let worker = find(&mut self.table, w)?;
         if !matches!(worker.state, State::Wanted) {
             return Err(Trouble::Forged(format!("worker {w} joined twice")));
         }
         match stage.scene.slots.as_deref_mut().zip(worker.slot) {
-            None => worker.state = State::Ready,
+            None => (worker.state, worker.said_pid) = (State::Ready, Some(pid)),
             Some((slots, id)) => worker
                 .find(slots.slot(id), stage.scene.now)
                 .map_err(|error| Trouble::Fault(format!("worker {w} is not where it must be: {}", told(&error))))?,
@@ -222,6 +232,9 @@ impl Workers {
                     stage.effects.push(Effect::LeftBehind(found));
                 }
             }
+        }
+        if let Some(Kill::Memory { held, .. }) = worker.kill {
+            counted.peak_bytes = Some(held);
         }
         worker.end(stage.scene.now, status, clean, counted, left);
         self.settle(stage, w)
@@ -402,10 +415,8 @@ impl Workers {
             worker.signal(signal);
         }
         let pids = slots.slot(id).processes().unwrap_or_default();
-        let number = pids.len();
         // An alarm also sounds when the kernel has killed: what was seen before is what filled the memory.
-        let largest = self.processes.largest(pids).into_iter().next().map(|largest| (largest, number));
-        worker.largest = largest.or(worker.largest.take());
+        worker.largest = self.processes.largest_of(&pids).or(worker.largest.take());
         Ok(())
     }
 
