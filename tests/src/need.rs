@@ -35,6 +35,8 @@ pub enum Need {
     Runc,
     /// bubblewrap.
     Bwrap,
+    /// fuse-overlayfs, and a kernel and a /dev/fuse for it.
+    FuseOverlayfs,
     /// podman, which starts containers of the caller.
     Podman,
     /// The twin projects were fetched (`TESTBOX_TEST_TWINS`).
@@ -62,6 +64,7 @@ impl Need {
             Self::Pytest => "pytest",
             Self::Runc => "runc",
             Self::Bwrap => "bwrap",
+            Self::FuseOverlayfs => "fuse-overlayfs",
             Self::Podman => "podman",
             Self::Twins => "twins",
             Self::Place => "place",
@@ -104,6 +107,10 @@ impl Need {
             Self::Pytest => path_in("TESTBOX_TEST_VENV"),
             Self::Runc => runs("runc", &["--version"]),
             Self::Bwrap => runs("bwrap", &["--version"]),
+            Self::FuseOverlayfs => {
+                let device = fs_err::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+                runs("fuse-overlayfs", &["--version"]).or_else(|| device.err().map(|error| error.to_string()))
+            }
             Self::Podman => systemd().or_else(|| runs("podman", &["info"])),
             Self::Twins => path_in("TESTBOX_TEST_TWINS").or_else(only_for_root),
             Self::Place => std::env::var_os("TESTBOX_TEST_PLACE")

@@ -13,7 +13,12 @@ pub enum RunEvent {
         /// What was read back of the payload's set-up.
         readback: Readback,
     },
-    /// The box sees a copy of the project, because its overlay was refused.
+    /// fuse-overlayfs shows the project to the box, because the kernel refuses its overlay.
+    ProjectByFuse {
+        /// Why it does.
+        because: String,
+    },
+    /// The box sees a copy of the project, because there can be no overlay of it.
     ProjectCopied {
         /// What it took, and why it was made.
         copy: ProjectCopy,

@@ -32,7 +32,7 @@ pub use exit_code::ExitCode;
 pub use judge::{judge, signal_name};
 pub use plan::{EnvRule, Limits, Net, Origin, Reports, RunPlan, SeccompChoice, Setting, Terminal, Times, View};
 pub use process_message::{BoxEnd, InitMessage, SetupStep, SupervisorMessage};
-pub use project_view::{Moment, ProjectCopy, ProjectView};
+pub use project_view::{Moment, ProjectCopy, ProjectView, by_fuse};
 pub use record::{Fault, RunRecord, SCHEMA_VERSION, Sample, Timeline};
 pub use test_row::{FileProfile, ImportProfile, TestOutcome, TestRow, TestVerdict};
 pub use testing::{Isolate, IsolateError, Quota, QuotaOf, Testing};

@@ -68,6 +68,16 @@ pub enum InitMessage {
         /// Pid of the in-box init as the host sees it.
         pid: i32,
     },
+    /// The kernel refused the overlay of the project; this other child of main, fuse-overlayfs, may make it instead.
+    Daemon {
+        /// Its pid as the host sees it.
+        pid: i32,
+    },
+    /// fuse-overlayfs makes the view of the project.
+    ByFuse {
+        /// Why the kernel does not.
+        because: String,
+    },
     /// The overlay of the project was refused; the copy that the box gets instead takes its time.
     Copying,
     /// The copy of the project stands.

@@ -1,5 +1,5 @@
-//! The way in which the box sees the project: an overlay, a copy where the kernel refuses that, as `--write` says, or
-//! read-only where there are no namespaces.
+//! The way in which the box sees the project: an overlay, by fuse-overlayfs where the kernel refuses that, a copy where
+//! neither can be, as `--write` says, or read-only where there are no namespaces.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,12 @@ use crate::Bytes;
 pub enum ProjectView {
     /// A layer for writes above the project's own files.
     Overlay,
-    /// A copy in the scratch space, because the kernel refuses the overlay.
+    /// The same, made by fuse-overlayfs, because the kernel refuses it.
+    FuseOverlayfs {
+        /// Why it is no overlay of the kernel's.
+        because: String,
+    },
+    /// A copy in the scratch space, because there can be no overlay.
     Copy(ProjectCopy),
     /// The project itself, read-write (`--write`).
     Write,
@@ -22,7 +27,7 @@ pub enum ProjectView {
 /// A copy of the project in the box's scratch space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectCopy {
-    /// Why it is no overlay.
+    /// Why it is no overlay, neither the kernel's nor by fuse-overlayfs.
     pub because: String,
     /// The scratch space that it took when the command started, which is memory of the box.
     pub bytes: Bytes,
@@ -44,6 +49,7 @@ impl ProjectView {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Overlay => "overlay",
+            Self::FuseOverlayfs { .. } => "fuse-overlayfs",
             Self::Copy(_) => "copy",
             Self::Write => "write",
             Self::ReadOnly => "read-only",
@@ -54,9 +60,23 @@ impl ProjectView {
     pub fn copy(&self) -> Option<&ProjectCopy> {
         match self {
             Self::Copy(copy) => Some(copy),
+            Self::Overlay | Self::FuseOverlayfs { .. } | Self::Write | Self::ReadOnly => None,
+        }
+    }
+
+    /// What every reader must know of a way that nobody asked for, as what the project is.
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Self::FuseOverlayfs { because } => Some(by_fuse(because)),
+            Self::Copy(copy) => Some(copy.told()),
             Self::Overlay | Self::Write | Self::ReadOnly => None,
         }
     }
+}
+
+/// What every reader must know of fuse-overlayfs, as what the project is.
+pub fn by_fuse(because: &str) -> String {
+    format!("shown by fuse-overlayfs, because {because}")
 }
 
 impl ProjectCopy {

@@ -1,4 +1,5 @@
-//! The seccomp filter of a box without namespaces, beside those of its profile: what Landlock cannot close.
+//! Seccomp filters that belong to no profile: that of fuse-overlayfs, which is no box but answers one, and that of a box
+//! without namespaces, beside those of its profile: what Landlock cannot close.
 //!
 //! Without namespaces a socket leads to the host's network, or to services that do what they are told by the user
 //! (D-Bus, container engines), whose paths Landlock does not guard; System V IPC and message queues lead to the user's
@@ -13,14 +14,20 @@ const LOAD: u16 = 0x20;
 const EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 const AND: u16 = 0x54;
+const AT_LEAST: u16 = 0x35;
 
 const ALLOW: u32 = 0x7fff_0000;
+const KILL: u32 = 0x8000_0000;
 const REFUSE: u32 = 0x0005_0000 | libc::EACCES as u32;
 
 /// Where `struct seccomp_data` has the number and, low word first, the arguments (seccomp(2)).
 const NUMBER: u32 = 0;
 const ARGUMENTS: u32 = 16;
 const ARGUMENT_BYTES: u32 = 8;
+const ABI: u32 = 4;
+/// AUDIT_ARCH_X86_64 (linux/audit.h), and where the numbers of x32 begin.
+const X86_64: u32 = 0xc000_003e;
+const X32: u32 = 0x4000_0000;
 
 /// Leads to others always.
 const REFUSED: [libc::c_long; 16] = [
@@ -41,6 +48,37 @@ const REFUSED: [libc::c_long; 16] = [
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
+];
+
+/// What no daemon of a file system needs: each reaches beyond it, or widens the kernel's attack surface.
+const CLOSED_TO_DAEMON: [libc::c_long; 27] = [
+    libc::SYS_socket,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_mount_setattr,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_personality,
+    libc::SYS_quotactl,
 ];
 
 /// Leads to others unless this argument, a pid, is 0: the caller itself.
@@ -74,6 +112,25 @@ pub(crate) fn of(net: Net) -> Vec<sock_filter> {
     let packets = skip_if(libc::SOCK_SEQPACKET as u32, 1);
     let mask = sock_filter { code: AND, jt: 0, jf: 0, k: TYPE };
     program.extend(if_number(libc::SYS_socketpair, vec![load(1), mask, stream, packets, refuse(), allow()]));
+    program.push(allow());
+    program
+}
+
+/// The filter of fuse-overlayfs. It gets no profile's: it must be able to keep what a box may not make (set-user-ID files
+/// of the project), and resolves paths by openat2, which profiles hide.
+pub(crate) fn of_daemon() -> Vec<sock_filter> {
+    let kill = sock_filter { code: RETURN, jt: 0, jf: 0, k: KILL };
+    let mut program = vec![
+        sock_filter { code: LOAD, jt: 0, jf: 0, k: ABI },
+        skip_if(X86_64, 1),
+        kill.clone(),
+        sock_filter { code: LOAD, jt: 0, jf: 0, k: NUMBER },
+        sock_filter { code: AT_LEAST, jt: 0, jf: 1, k: X32 },
+        kill,
+    ];
+    for number in REFUSED.into_iter().chain(CLOSED_TO_DAEMON) {
+        program.extend(if_number(number, vec![refuse()]));
+    }
     program.push(allow());
     program
 }
@@ -112,12 +169,18 @@ mod tests {
 
     /// What the program returns for a call: the kernel's machine, as far as it is used.
     fn verdict(program: &[sock_filter], number: libc::c_long, arguments: [u32; 2]) -> u32 {
+        verdict_of(program, X86_64, number, arguments)
+    }
+
+    fn verdict_of(program: &[sock_filter], abi: u32, number: libc::c_long, arguments: [u32; 2]) -> u32 {
         let (mut at, mut word) = (0, 0);
         loop {
             let step = &program[at];
             at += 1;
             match step.code {
                 LOAD if step.k == NUMBER => word = number as u32,
+                LOAD if step.k == ABI => word = abi,
+                AT_LEAST => at += usize::from(if word >= step.k { step.jt } else { step.jf }),
                 LOAD => word = arguments[((step.k - ARGUMENTS) / ARGUMENT_BYTES) as usize],
                 AND => word &= step.k,
                 EQUAL => at += usize::from(if word == step.k { step.jt } else { step.jf }),
@@ -138,6 +201,19 @@ mod tests {
         for (kind, expected) in [(1, ALLOW), (2, REFUSE), (3, REFUSE), (5, ALLOW)] {
             assert_eq!(verdict(&none, libc::SYS_socketpair, [unix, kind | flags]), expected, "{kind}");
         }
+    }
+
+    #[test]
+    fn the_daemon_has_files_and_nothing_else() {
+        let program = of_daemon();
+        for number in [libc::SYS_openat2, libc::SYS_read, libc::SYS_mknodat, libc::SYS_fchmod, libc::SYS_execve] {
+            assert_eq!(verdict(&program, number, [0, 0]), ALLOW, "{number}");
+        }
+        for number in [libc::SYS_socket, libc::SYS_mount, libc::SYS_io_uring_setup, libc::SYS_ptrace] {
+            assert_eq!(verdict(&program, number, [0, 0]), REFUSE, "{number}");
+        }
+        assert_eq!(verdict_of(&program, 0x4000_0003, libc::SYS_read, [0, 0]), KILL, "int 0x80");
+        assert_eq!(verdict(&program, 0x4000_0000, [0, 0]), KILL, "x32");
     }
 
     #[test]

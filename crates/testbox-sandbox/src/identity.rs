@@ -9,13 +9,13 @@ use crate::error::{AtStep, StepFailure};
 
 /// Kernel quotas that belong to the host user and would be drained by a box (namespaces(7), inotify(7)), with the
 /// highest value inside: half of the usual default for inotify, and just what the box is still to be made of for
-/// namespaces (each detached mount counts as a mount namespace while it is being placed).
+/// namespaces (each detached mount counts as a mount namespace while it is being placed; fuse-overlayfs has pids of its own).
 const USER_QUOTAS: [(&str, u64); 10] = [
     ("max_inotify_instances", 64),
     ("max_inotify_watches", 65_536),
     ("max_user_namespaces", 1),
     ("max_mnt_namespaces", 16),
-    ("max_pid_namespaces", 1),
+    ("max_pid_namespaces", 2),
     ("max_net_namespaces", 0),
     ("max_ipc_namespaces", 0),
     ("max_uts_namespaces", 0),

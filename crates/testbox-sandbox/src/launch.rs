@@ -14,6 +14,7 @@ use testbox_bundle::{Bundle, BundleError, Identity, Outline};
 use testbox_cgroup::{BoxGroup, CgroupError};
 use testbox_model::{BoxEnd, InitMessage, Moment, Net, ProjectCopy, SupervisorMessage};
 
+use crate::daemon::Daemon;
 use crate::fence::Fence;
 use crate::launcher::{self, Go, Ground, Orders, Planned, Stdio};
 use crate::namespaces::Namespaces;
@@ -94,12 +95,36 @@ pub struct Running {
     pub bounded: Vec<(String, OwnedFd)>,
     /// What the box writes into its project: the upper layer of the overlay view, or the copy.
     pub upper: Option<OwnedFd>,
-    /// The copy, where the kernel refused the overlay.
+    /// Who makes the view, where the kernel refused the overlay.
+    pub fuse: Option<FuseMade>,
+    /// Its pid and a pidfd of it: it is in the box's groups, and not of the box.
+    pub helper: Option<(i32, OwnedFd)>,
+    /// The copy, where there can be no overlay.
     pub copy: Option<CopyMade>,
     /// How the box is ended.
     pub end: BoxEnd,
     /// The launcher, which may still be going away: with it go its mounts, which takes the kernel a while.
     pub launcher: Leaving,
+}
+
+/// A view of the project that fuse-overlayfs makes.
+#[derive(Debug)]
+pub struct FuseMade {
+    /// Why the kernel does not.
+    pub because: String,
+    /// Who does.
+    pub daemon: Daemon,
+}
+
+impl FuseMade {
+    /// What became of it during the run, if it did not last: a whole sentence.
+    pub fn failed(&mut self) -> Option<String> {
+        let how = self.daemon.ended()?;
+        Some(format!(
+            "fuse-overlayfs, which showed the project to the box, ended before the box did ({how}): from then on what the \
+             command did in the project failed (ENOTCONN)"
+        ))
+    }
 }
 
 /// A copy of the project that a box got.
@@ -352,6 +377,9 @@ struct Standing {
     init: Option<(i32, OwnedFd)>,
     bounded: Vec<(String, OwnedFd)>,
     upper: Option<OwnedFd>,
+    daemon: Option<Daemon>,
+    /// Why the daemon makes the view, if it does.
+    by_fuse: Option<String>,
     copy: Option<CopyMade>,
     pty: Option<OwnedFd>,
 }
@@ -367,6 +395,11 @@ impl Standing {
                 None => return Err(SandboxError::LauncherDied { status: 0 }),
                 Some((InitMessage::Moved { pid }, _)) => self.launcher = Some((pid, open_pidfd(pid)?)),
                 Some((InitMessage::Created { pid }, _)) => self.init = Some((pid, open_pidfd(pid)?)),
+                Some((InitMessage::Daemon { pid }, _)) => {
+                    let daemon = Daemon::of(pid).map_err(|source| prepare("open a pidfd of fuse-overlayfs", source))?;
+                    self.daemon = Some(daemon);
+                }
+                Some((InitMessage::ByFuse { because }, _)) => self.by_fuse = Some(because),
                 Some((InitMessage::Copying, _)) => (since, seconds) = (Instant::now(), COPY_SECONDS),
                 Some((InitMessage::Copied { copy, left_out, finished }, _)) => {
                     (since, seconds) = (Instant::now(), SETUP_SECONDS);
@@ -413,6 +446,8 @@ fn finish(
     }
     if let Err(error) = stood {
         drop(channel);
+        // Who waits for its answer goes on with its death.
+        drop(standing.daemon.take());
         launcher.ask();
         if let Some((_, init)) = &standing.init {
             let _ = pidfd_send_signal(init, Signal::KILL);
@@ -430,7 +465,10 @@ fn finish(
         (None, Some(stdout)) => Streams::Pipes { stdin: outer.stdin, stdout, stderr: outer.stderr },
         (None, None) => return Err(SandboxError::Message { source: io::Error::other("the box sent no terminal") }),
     };
-    let Standing { bounded, upper, copy, .. } = standing;
+    let Standing { bounded, upper, copy, daemon, by_fuse, .. } = standing;
+    let fuse = daemon.zip(by_fuse).map(|(daemon, because)| FuseMade { because, daemon });
+    let helper = fuse.as_ref().map(|fuse| fuse.daemon.known_as()).transpose();
+    let helper = helper.map_err(|source| prepare("keep a pidfd of fuse-overlayfs", source))?;
     let launcher = Leaving {
         _child: match end {
             BoxEnd::ByKernel => Some(launcher),
@@ -440,7 +478,7 @@ fn finish(
             }
         },
     };
-    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded, upper, copy, end, launcher })
+    Ok(Running { init_pid, init, channel, plugin: None, streams, bounded, upper, fuse, helper, copy, end, launcher })
 }
 
 fn raw_status(ended: nix::Result<WaitStatus>) -> i32 {

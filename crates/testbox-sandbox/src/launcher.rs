@@ -14,10 +14,11 @@ use testbox_model::{InitMessage, SetupStep};
 
 use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure, Told};
+use crate::fuse::Means;
 use crate::init::Init;
 use crate::namespaces::Entrance;
 use crate::payload::Payload;
-use crate::staging::{self, Clones};
+use crate::staging::{self, Clones, Site};
 use crate::sys::Fork;
 use crate::{container, fenced, identity, sys};
 
@@ -207,18 +208,20 @@ fn build(settled: &Settled<'_>, bundle: &Bundle, entrance: &Entrance) -> Result<
     // Only true root can open what lies below an unsearchable folder, and shift owners.
     let early = as_root.then(|| Clones::take(bundle, entrance.user())?.copied_as_root(bundle, &settled.channel));
     let early = early.transpose()?;
-    entrance.enter(&bundle.identity)?;
+    let mut fuse = Means::find();
+    entrance.enter(&bundle.identity, || fuse.open_as_root())?;
     // A change of user forgets it.
     tie_to(settled.main.as_fd())?;
     own_mounts(bundle)?;
     let clones = early.map_or_else(|| Clones::take(bundle, entrance.user()), Ok)?;
-    finish(settled, bundle, clones)
+    finish(settled, Site { bundle, channel: &settled.channel, main: settled.main.as_fd(), fuse: Some(fuse) }, clones)
 }
 
-fn finish(settled: &Settled<'_>, bundle: &Bundle, clones: Clones) -> Result<(), StepFailure> {
+fn finish(settled: &Settled<'_>, site: Site<'_>, clones: Clones) -> Result<(), StepFailure> {
+    let bundle = site.bundle;
     identity::cap_user_quotas()?;
     staging::show_cgroups_read_only()?;
-    let staged = staging::lay_out(bundle, clones, &settled.channel)?;
+    let staged = staging::lay_out(site, clones)?;
     let names = staged.folders.iter().map(|(name, _)| name.clone()).collect();
     let folders: Vec<_> = staged.folders.iter().map(|(_, folder)| folder.as_fd()).collect();
     settled

@@ -99,11 +99,12 @@ impl Opened {
     }
 
     /// Moves the calling process into them: root of the user namespace then, and nobody outside of it (F3: the host user
-    /// is never 0).
-    pub(crate) fn enter(&self, identity: &Identity) -> Result<(), StepFailure> {
+    /// is never 0). `between` is done by true root, if it is that, when it is in the user namespace already.
+    pub(crate) fn enter(&self, identity: &Identity, between: impl FnOnce()) -> Result<(), StepFailure> {
         if rustix::process::geteuid().is_root() {
             identity::leave_root_groups(identity)?;
             self.enter_user()?;
+            between();
             identity::become_root_inside()?;
         } else {
             self.enter_user()?;

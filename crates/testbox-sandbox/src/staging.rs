@@ -22,6 +22,7 @@ use testbox_model::{Limits, SetupStep};
 
 use crate::channel::Channel;
 use crate::error::{AtStep, StepFailure};
+use crate::fuse::Means;
 use crate::sys::{self, MountAttributes};
 use crate::view::{Stage, View};
 
@@ -40,6 +41,17 @@ pub(crate) struct Clones {
     /// By index of its mounts.
     binds: Vec<Option<OwnedFd>>,
     view: Option<View>,
+}
+
+/// What a root file system is laid out with.
+#[derive(Debug)]
+pub(crate) struct Site<'a> {
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) channel: &'a Channel,
+    /// main's pidfd.
+    pub(crate) main: BorrowedFd<'a>,
+    /// Taken when the view is made.
+    pub(crate) fuse: Option<Means>,
 }
 
 /// A root file system in place.
@@ -90,8 +102,8 @@ pub(crate) fn show_cgroups_read_only() -> Result<(), StepFailure> {
 }
 
 /// Puts root file system, scratch, overlay and binds in place; in the user namespace.
-pub(crate) fn lay_out(bundle: &Bundle, clones: Clones, channel: &Channel) -> Result<Staged, StepFailure> {
-    with_exact_modes(|| lay_out_exactly(bundle, clones, channel))
+pub(crate) fn lay_out(site: Site<'_>, clones: Clones) -> Result<Staged, StepFailure> {
+    with_exact_modes(|| lay_out_exactly(site, clones))
 }
 
 /// The umask is the command's own; in `work` every mode is meant as it is said.
@@ -102,7 +114,8 @@ pub(crate) fn with_exact_modes<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-fn lay_out_exactly(bundle: &Bundle, clones: Clones, channel: &Channel) -> Result<Staged, StepFailure> {
+fn lay_out_exactly(mut site: Site<'_>, clones: Clones) -> Result<Staged, StepFailure> {
+    let bundle = site.bundle;
     let stage = choose(bundle)?;
     let frame = tmpfs(FRAME_BYTES, FRAME_INODES, 0o755).at(SetupStep::Mounts, || "make the root".to_owned())?;
     attach(&frame, &stage).at(SetupStep::Mounts, || format!("mount the root on {}", stage.display()))?;
@@ -126,8 +139,8 @@ fn lay_out_exactly(bundle: &Bundle, clones: Clones, channel: &Channel) -> Result
         let (tree, is_dir) = match (&mount.source, clone) {
             (Source::Scratch { name, mode }, _) => (scratch_folder(&scratch_dir.join(name), *mode)?, true),
             (Source::View { .. }, _) => {
-                let Some(view) = view.take() else { continue };
-                let shown = Stage { bundle, channel, folder: &stage, scratch: &scratch_dir }.show(view)?;
+                let (Some(view), Some(fuse)) = (view.take(), site.fuse.take()) else { continue };
+                let shown = Stage { site: &site, folder: &stage, scratch: &scratch_dir }.show(view, fuse)?;
                 folders.push(("upper".to_owned(), shown.upper));
                 inside = shown.beside;
                 (shown.tree, true)
@@ -204,7 +217,7 @@ pub(crate) fn scratch_space(limits: &Limits) -> io::Result<OwnedFd> {
     tmpfs(limits.tmp_bytes.value.0, limits.tmp_inodes.value, 0o755)
 }
 
-fn tmpfs(size_bytes: u64, inodes: u64, mode: u32) -> io::Result<OwnedFd> {
+pub(crate) fn tmpfs(size_bytes: u64, inodes: u64, mode: u32) -> io::Result<OwnedFd> {
     let (size, inodes, mode) = (size_bytes.to_string(), inodes.to_string(), format!("{mode:o}"));
     let options = [("size", size.as_str()), ("nr_inodes", &inodes), ("mode", &mode)];
     new_mount("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)
@@ -226,7 +239,7 @@ fn kernel_mount(source: &Source, destination: &Path) -> Result<Option<OwnedFd>, 
     made.map(Some).at(SetupStep::Mounts, || format!("make {}", destination.display()))
 }
 
-fn new_mount(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+pub(crate) fn new_mount(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
     let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
         fsconfig_set_string(&fs, *key, *value)?;
@@ -330,7 +343,7 @@ fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-fn create_symlink(target: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn create_symlink(target: &Path, path: &Path) -> io::Result<()> {
     let target = CString::new(target.as_os_str().as_bytes())?;
     Ok(rustix::fs::symlink(&target, path)?)
 }

@@ -29,11 +29,20 @@ pub(crate) fn fork() -> io::Result<Fork> {
 /// Forks a child of this process's own parent, born in the cgroup of the unified hierarchy whose directory this is. The
 /// caller must be single-threaded. An error is the kernel's: it has no such call, or a seccomp filter refuses it.
 pub(crate) fn fork_into(directory: BorrowedFd<'_>) -> io::Result<Fork> {
+    fork_beside(CLONE_INTO_CGROUP, directory.as_raw_fd() as u64)
+}
+
+/// Forks a child of this process's own parent, alone in a pid namespace and with mounts of its own, as [`fork_into`] does.
+pub(crate) fn fork_apart() -> io::Result<Fork> {
+    fork_beside((libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64, 0)
+}
+
+fn fork_beside(flags: u64, cgroup: u64) -> io::Result<Fork> {
     assert_single_threaded()?;
     // SAFETY: all of `clone_args` are numbers, for which 0 means that nothing is asked for.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = libc::CLONE_PARENT as u64 | CLONE_INTO_CGROUP;
-    arguments.cgroup = directory.as_raw_fd() as u64;
+    arguments.flags = libc::CLONE_PARENT as u64 | flags;
+    arguments.cgroup = cgroup;
     // SAFETY: without CLONE_VM the child has a copy of this process's memory and goes on behind the call, as after a fork;
     // the process has one thread (checked above), so no lock is held that nobody would release.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };

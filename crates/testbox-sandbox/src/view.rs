@@ -1,10 +1,12 @@
-//! The project's view: an overlay of it, and where the kernel refuses one, a copy in the scratch space. The copy weakens no
-//! wall, so nobody is asked; main tells it in every report.
+//! The project's view: an overlay of it; where the kernel refuses one, the same by fuse-overlayfs; where that cannot be,
+//! a copy in the scratch space. The lower rungs weaken no wall, so nobody is asked; main tells in every report which one
+//! was taken, and why no higher one.
 //!
 //! The kernel can refuse at three places. A user's clone of the project, if something is mounted inside; the shift of
 //! owners where the project is root's, on file systems that cannot be id-mapped; and the overlay itself. After the second
 //! only true root can read what the box shall see, so the copy is made before the launcher becomes the host user; after
-//! the others it is made by the host user, with the rights that the box's user has.
+//! the others it is made by the host user, with the rights that the box's user has. fuse-overlayfs helps after the third
+//! only: after the first it would show what is mounted inside, and for the second it would have to run as root.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,14 +26,15 @@ use testbox_model::{InitMessage, ProjectCopy, SetupStep};
 use crate::channel::Channel;
 use crate::copy::{self, Job};
 use crate::error::{AtStep, StepFailure};
+use crate::fuse::Means;
 use crate::identity;
 use crate::staging::{
-    attach, clone_flags, clone_tree, make_dir, open_dir, scratch_space, shift_owner, with_exact_modes,
+    Site, attach, clone_flags, clone_tree, make_dir, open_dir, scratch_space, shift_owner, with_exact_modes,
 };
 
 /// Folders of the scratch space: what the box writes into its view, and what overlayfs needs besides.
-const UPPER: &str = "upper";
-const WORK: &str = "work";
+pub(crate) const UPPER: &str = "upper";
+pub(crate) const WORK: &str = "work";
 
 /// The project's view on its way into the box.
 #[derive(Debug)]
@@ -78,8 +81,7 @@ pub(crate) struct Shown {
 /// Where the view is put together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stage<'a> {
-    pub(crate) bundle: &'a Bundle,
-    pub(crate) channel: &'a Channel,
+    pub(crate) site: &'a Site<'a>,
     /// The stage's folder.
     pub(crate) folder: &'a Path,
     /// The folder of the scratch space, mounted.
@@ -93,8 +95,8 @@ impl View {
         let tree = match clone_tree(path, false, true) {
             Err(failure) if failure.errno == libc::EINVAL => {
                 let folder = copy::open_original(path).at(SetupStep::Copy, || format!("open {}", path.display()))?;
-                let because =
-                    "something is mounted inside the project, which an overlay of a user cannot have below it";
+                let because = "something is mounted inside the project, which an overlay of a user cannot have below it, and \
+                               fuse-overlayfs would show";
                 let (path, because) = (path.to_owned(), because.to_owned());
                 return Ok(Self::Refused(Original { folder, path, of_root: shift_root, because }));
             }
@@ -107,7 +109,8 @@ impl View {
             Ok(()) => Ok(Self::Lower(tree)),
             Err(error) if is_refusal(&error) => {
                 let because = format!(
-                    "the project belongs to root, and its file system supports no id-mapped mount for an overlay: {error}"
+                    "the project belongs to root, its file system supports no id-mapped mount for an overlay ({error}), and \
+                     fuse-overlayfs would have to run as root"
                 );
                 Ok(Self::Refused(Original { folder: tree, path: path.to_owned(), of_root: true, because }))
             }
@@ -189,19 +192,20 @@ impl Original {
 
 impl Stage<'_> {
     /// Puts the view together.
-    pub(crate) fn show(self, view: View) -> Result<Shown, StepFailure> {
+    pub(crate) fn show(self, view: View, fuse: Means) -> Result<Shown, StepFailure> {
         let path = self.scratch.join(UPPER);
         let (tree, beside) = match view {
-            View::Lower(clone) => self.overlay(clone, &path)?,
+            View::Lower(clone) => self.overlay(clone, &path, fuse)?,
             View::Refused(original) => self.copy(&original, &path)?,
             View::Copied { beside, .. } => (clone_folder(&path)?, beside),
         };
         Ok(Shown { tree, beside, upper: open_dir(&path)? })
     }
 
-    /// The overlay of the lower layer with its upper layer on the scratch; or a copy of the lower layer.
-    fn overlay(self, clone: OwnedFd, upper: &Path) -> Result<(OwnedFd, Vec<Beside>), StepFailure> {
-        let shown = || project(self.bundle).unwrap_or(Path::new("/")).display();
+    /// The overlay of the lower layer with its upper layer on the scratch, by the kernel or by fuse-overlayfs; or a copy
+    /// of the lower layer.
+    fn overlay(self, clone: OwnedFd, upper: &Path, fuse: Means) -> Result<(OwnedFd, Vec<Beside>), StepFailure> {
+        let shown = || project(self.site.bundle).unwrap_or(Path::new("/")).display();
         // An overlay takes its layers by path, and only from mounts of the caller's own namespace.
         let (lower, work) = (self.folder.join("lower"), self.scratch.join(WORK));
         make_dir(&lower, 0o755)?;
@@ -213,7 +217,11 @@ impl Stage<'_> {
         match overlay_mount(&lower, upper, &work) {
             Ok(mount) => Ok((mount, Vec::new())),
             Err(error) if is_refusal(&error) => {
-                let because = format!("the kernel refuses an overlay of it: {error}");
+                let mut because = format!("the kernel refuses an overlay of it: {error}");
+                match fuse.mount(self.site, self.folder, &lower, self.scratch) {
+                    Ok(mount) => return self.tell_of_fuse(because).map(|()| (mount, Vec::new())),
+                    Err(why) => because = format!("{because}; and fuse-overlayfs cannot make it: {why}"),
+                }
                 self.copy(&Original { folder: clone, path: lower, of_root: false, because }, upper)
             }
             Err(error) => Err(error).at(SetupStep::Overlay, || format!("overlay {}", shown())),
@@ -222,9 +230,15 @@ impl Stage<'_> {
 
     fn copy(self, original: &Original, upper: &Path) -> Result<(OwnedFd, Vec<Beside>), StepFailure> {
         make_dir(upper, 0o700)?;
-        let beside = original.beside(self.bundle);
-        original.copy(self.bundle, self.channel, &beside, None, &open_dir(upper)?)?;
+        let Site { bundle, channel, .. } = *self.site;
+        let beside = original.beside(bundle);
+        original.copy(bundle, channel, &beside, None, &open_dir(upper)?)?;
         Ok((clone_folder(upper)?, beside))
+    }
+
+    fn tell_of_fuse(self, because: String) -> Result<(), StepFailure> {
+        let mounted = InitMessage::ByFuse { because };
+        self.site.channel.send(&mounted, &[]).at(SetupStep::Overlay, || "tell testbox of fuse-overlayfs".to_owned())
     }
 }
 

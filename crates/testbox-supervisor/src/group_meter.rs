@@ -26,6 +26,8 @@ pub struct GroupMeter<'a> {
     pressure: Option<MemoryPressure>,
     watchdog: Option<Watchdog>,
     slots: Option<Slots>,
+    /// A process of testbox's own in the groups.
+    own: Option<i32>,
     memory_limit: u64,
     pids_limit: u64,
     refused_forks: u64,
@@ -64,10 +66,16 @@ impl<'a> GroupMeter<'a> {
             pressure: MemoryPressure::of(group),
             watchdog,
             slots: Slots::below(group, limits.memory_bytes.value.0, limits.swap_bytes.value.0, limits.pids.value),
+            own: None,
             memory_limit: limits.memory_bytes.value.0,
             pids_limit: limits.pids.value,
             refused_forks: 0,
         })
+    }
+
+    /// Does not list this process, which is in the groups and none of the box's.
+    pub fn without(self, own: Option<i32>) -> Self {
+        Self { own, ..self }
     }
 
     /// Listens to these alarms as well.
@@ -146,7 +154,12 @@ impl Meter for GroupMeter<'_> {
     fn processes(&mut self) -> Result<Vec<i32>, MeterError> {
         match &mut self.watchdog {
             Some(watchdog) if self.group.paths().is_empty() => watchdog.processes(),
-            _ => self.group.processes().map_err(|error| MeterError { what: "processes", source: error.into() }),
+            _ => {
+                let listed = self.group.processes();
+                let mut pids = listed.map_err(|error| MeterError { what: "processes", source: error.into() })?;
+                pids.retain(|pid| Some(*pid) != self.own);
+                Ok(pids)
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! The in-box init as seen from outside: killed and reaped through its pidfd, never by number.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use testbox_model::BoxEnd;
@@ -18,12 +19,19 @@ const DROP_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Init {
     pidfd: OwnedFd,
     end: BoxEnd,
+    helper: Option<OwnedFd>,
+    helper_lasted: Cell<bool>,
     reaped: bool,
 }
 
 impl Init {
-    pub(crate) fn new(pidfd: OwnedFd, end: BoxEnd) -> Self {
-        Self { pidfd, end, reaped: false }
+    pub(crate) fn new(pidfd: OwnedFd, end: BoxEnd, helper: Option<OwnedFd>) -> Self {
+        Self { pidfd, end, helper, helper_lasted: Cell::new(false), reaped: false }
+    }
+
+    /// The helper lived until it was killed with the box.
+    pub(crate) fn helper_lasted(&self) -> bool {
+        self.helper_lasted.get()
     }
 
     /// Becomes readable when init is dead and with it every process of the box.
@@ -52,6 +60,12 @@ impl Init {
         };
         if !self.reaped {
             let _dead_already = pidfd_send_signal(&self.pidfd, signal);
+        }
+        if let Some(helper) = &self.helper {
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let lives = poll(&mut [PollFd::new(helper, PollFlags::IN)], Some(&now)) == Ok(0);
+            self.helper_lasted.set(self.helper_lasted.get() || lives);
+            let _dead_already = pidfd_send_signal(helper, Signal::KILL);
         }
     }
 

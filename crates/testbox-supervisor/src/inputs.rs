@@ -14,6 +14,8 @@ pub struct Inputs<'a> {
     pub init: OwnedFd,
     /// How the box is ended through it.
     pub end: BoxEnd,
+    /// Pidfd of a process that answers the box's and is not of it: killed with the init, which would wait for its answers.
+    pub helper: Option<OwnedFd>,
     /// The status socket (SOCK_SEQPACKET): `InitMessage`s come in, `SupervisorMessage`s go out.
     pub status: OwnedFd,
     /// The socket of pytest's plugin, testbox's side; `None`: the command is not pytest.
@@ -105,6 +107,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// Wall time from the start to the end of the last process and the last byte, in milliseconds.
     pub duration_ms: u64,
+    /// The helper lived until it was killed with the box.
+    pub helper_lasted: bool,
 }
 
 impl OutputFilter for Unfiltered {

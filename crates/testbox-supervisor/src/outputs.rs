@@ -49,6 +49,8 @@ pub struct Written<'a> {
     pub root: BorrowedFd<'a>,
     /// When the copy of the project stood that it began as; what was not changed since then is not the box's.
     pub since: Option<Moment>,
+    /// fuse-overlayfs made it: files whose names begin with `.wh.` are its marks, and no box can make such a name.
+    pub marked: bool,
 }
 
 /// Carries out of a layer what matches `globs` into `project` (its root).

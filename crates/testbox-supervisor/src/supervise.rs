@@ -104,7 +104,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         plan: &RunPlan,
         sink: &'s mut dyn FnMut(&RunEvent),
     ) -> Result<Self, SupervisorError> {
-        let init = Init::new(inputs.init, inputs.end);
+        let init = Init::new(inputs.init, inputs.end, inputs.helper);
         let Pumps { output, input, screen } = pumps(inputs.streams, inputs.host, inputs.filter, plan)?;
         let table = ProcessTable::new(Path::new("/proc"));
         Ok(Self {

@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use testbox_bundle::{Bundle, BundleError, Host, Outline};
 use testbox_model::{ExitCode, Fault, ProjectView, RunEvent, RunPlan, RunRecord, Verdict, Wall, WallReport, judge};
 use testbox_report::{ReportDir, ReportError, Terminal};
-use testbox_sandbox::{CopyMade, Fence, Launcher, Running, Streams, Wiring, seal};
+use testbox_sandbox::{CopyMade, Fence, FuseMade, Launcher, Running, Streams, Wiring, seal};
 use testbox_supervisor::{
     Caps, GroupMeter, HostStreams, Inputs, Outcome as Supervised, RawTerminal, SavedTerminal, Signals, Written,
 };
@@ -186,42 +186,54 @@ impl Run<'_> {
                 return Err(fault);
             }
         };
-        let (upper, copy) = (running.upper.take(), running.copy.take());
+        let (upper, copy, mut fuse) = (running.upper.take(), running.copy.take(), running.fuse.take());
         // A copy takes its time, which is not the command's.
         let started = if copy.is_some() { Instant::now() } else { started };
-        let (view, mut warnings) = self.view(copy.as_ref(), reports, terminal);
+        let (view, mut warnings) = self.view(copy.as_ref(), fuse.as_ref(), reports, terminal);
         let outcome = self.watch(running, &boxed, &signals, started, reports, terminal)?;
+        warnings.extend(fuse.as_mut().filter(|_| !outcome.helper_lasted).and_then(FuseMade::failed));
+        let marked = fuse.is_some();
+        // It is in the groups, which are to be empty.
+        drop(fuse);
         let box_id = boxed.id.clone();
         let ending = boxed.end()?;
-        let carried_out = upper.map(|upper| self.carry_out(&upper, copy.as_ref())).transpose()?;
+        let carried_out = upper.map(|upper| self.carry_out(&upper, copy.as_ref(), marked)).transpose()?;
         let (carried_out, left_behind) = carried_out.unwrap_or_default();
         warnings.extend(left_behind);
         warnings.extend(self.planted());
         Ok(Ended { outcome, walls, view, box_id, carried_out, warnings, ending, signals })
     }
 
-    /// How the box sees the project, and warnings about it. A copy is told before the run: nobody asked for it.
+    /// How the box sees the project, and warnings about it. What nobody asked for is told before the run.
     fn view(
         &self,
         copy: Option<&CopyMade>,
+        fuse: Option<&FuseMade>,
         reports: &mut ReportDir,
         terminal: &mut Terminal,
     ) -> (ProjectView, Vec<String>) {
-        let Some(CopyMade { copy, left_out, .. }) = copy else {
-            let view = match (self.plan.view.write.value, &self.fence) {
-                (true, _) => ProjectView::Write,
-                (false, None) => ProjectView::Overlay,
-                (false, Some(_)) => ProjectView::ReadOnly,
-            };
-            return (view, Vec::new());
+        let (view, event, mut warnings) = match (copy, fuse) {
+            (Some(CopyMade { copy, left_out, .. }), _) => {
+                (ProjectView::Copy(copy.clone()), RunEvent::ProjectCopied { copy: copy.clone() }, left_out.clone())
+            }
+            (None, Some(FuseMade { because, .. })) => {
+                let because = because.clone();
+                (ProjectView::FuseOverlayfs { because: because.clone() }, RunEvent::ProjectByFuse { because }, vec![])
+            }
+            (None, None) => {
+                let view = match (self.plan.view.write.value, &self.fence) {
+                    (true, _) => ProjectView::Write,
+                    (false, None) => ProjectView::Overlay,
+                    (false, Some(_)) => ProjectView::ReadOnly,
+                };
+                return (view, Vec::new());
+            }
         };
-        let mut warnings = left_out.clone();
-        let event = RunEvent::ProjectCopied { copy: copy.clone() };
         if let Err(error) = reports.journal(&event) {
             warnings.push(format!("the journal is not complete: {error}"));
         }
         terminal.on(&event);
-        (ProjectView::Copy(copy.clone()), warnings)
+        (view, warnings)
     }
 
     /// What the user must know before the run although it does not hinder it.
@@ -255,10 +267,12 @@ impl Run<'_> {
         let tmpfs = running.bounded.iter().map(|(_, fd)| fd.try_clone()).collect::<std::io::Result<_>>();
         let tmpfs = tmpfs.map_err(|error| fault::of(&error, None))?;
         let meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
-        let mut meter = meter.with_alarms(boxed.alarms());
+        let (helper, helper_pidfd) = running.helper.unzip();
+        let mut meter = meter.with_alarms(boxed.alarms()).without(helper);
         let inputs = Inputs {
             init: running.init,
             end: running.end,
+            helper: helper_pidfd,
             status: running.channel.into_fd(),
             plugin: running.plugin,
             streams: self.streams(running.streams)?,
@@ -296,12 +310,17 @@ impl Run<'_> {
     }
 
     /// Declared outputs leave the layer that the dead box wrote.
-    fn carry_out(&self, upper: &OwnedFd, copy: Option<&CopyMade>) -> Result<(Vec<String>, Vec<String>), Box<Fault>> {
+    fn carry_out(
+        &self,
+        upper: &OwnedFd,
+        copy: Option<&CopyMade>,
+        marked: bool,
+    ) -> Result<(Vec<String>, Vec<String>), Box<Fault>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let project = rustix::fs::open(&self.plan.project, flags, Mode::empty())
             .map_err(|errno| fault::of(&std::io::Error::from(errno), Some("the project's folder is gone".into())))?;
         let caps = Caps::of_bytes(self.plan.limits.tmp_bytes.value.0);
-        let written = Written { root: upper.as_fd(), since: copy.map(|copy| copy.finished) };
+        let written = Written { root: upper.as_fd(), since: copy.map(|copy| copy.finished), marked };
         let carried = testbox_supervisor::carry_out(written, project.as_fd(), &self.plan.view.outputs.value, caps);
         Ok((carried.copied, carried.warnings))
     }

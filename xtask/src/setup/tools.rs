@@ -15,12 +15,17 @@ pub(crate) struct Tool {
 }
 
 /// What setup, demo, test and bench need.
-pub(crate) const ALWAYS: [Tool; 6] = [
+pub(crate) const ALWAYS: [Tool; 7] = [
     Tool { program: "cc", package: "gcc", why: "links Rust programs" },
     Tool { program: "timeout", package: "coreutils", why: "the outer time limit of each part of the tests" },
     Tool { program: "setpriv", package: "util-linux", why: "runs the ordinary user's half of tests and benchmark" },
     Tool { program: "python3", package: "python3", why: "runs the sample and the twin projects" },
     Tool { program: "bwrap", package: "bubblewrap", why: "the yardstick of the benchmark" },
+    Tool {
+        program: "fuse-overlayfs",
+        package: "fuse-overlayfs",
+        why: "shows projects of which the kernel makes no overlay",
+    },
     Tool { program: "runc", package: "runc", why: "runs exported bundles unchanged, in tests and benchmark" },
 ];
 

@@ -73,7 +73,8 @@ fn records() -> Vec<RunRecord> {
     ];
     let mut records = vec![sample::record(), full_record()];
     let copy = ProjectCopy { because: "it is refused".to_owned(), bytes: Bytes(1), inodes: 1 };
-    for view in [ProjectView::Copy(copy), ProjectView::Write, ProjectView::ReadOnly] {
+    let fuse = ProjectView::FuseOverlayfs { because: "it is refused".to_owned() };
+    for view in [fuse, ProjectView::Copy(copy), ProjectView::Write, ProjectView::ReadOnly] {
         records.push(RunRecord { view, ..full_record() });
     }
     for payload in ends {

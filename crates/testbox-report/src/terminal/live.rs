@@ -1,6 +1,6 @@
 //! Lines while the run goes on: only what explains a pause or an end.
 
-use testbox_model::{Duration, PayloadEnd, Readback, RunEvent, StopCause, signal_name, telling_call};
+use testbox_model::{Duration, PayloadEnd, Readback, RunEvent, StopCause, by_fuse, signal_name, telling_call};
 
 use super::Style;
 use super::paint::{Ink, paint};
@@ -14,6 +14,7 @@ pub(super) fn text(event: &RunEvent, style: Style) -> String {
             format!("the command ended after {}: {}", time(*at_ms), end(payload))
         }
         RunEvent::Started { .. } | RunEvent::Ended { .. } | RunEvent::Test { .. } => return String::new(),
+        RunEvent::ProjectByFuse { because } => format!("the project is {}", one_line(&by_fuse(because))),
         RunEvent::ProjectCopied { copy } => format!("the project is {}", one_line(&copy.told())),
         RunEvent::TestKilled { nodeid, phase, verdict, summary, stack, .. } => {
             let place = telling_call(stack).map(|call| format!("; at {}", short_line(call, CALL_WIDTH)));

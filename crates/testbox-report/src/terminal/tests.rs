@@ -523,6 +523,17 @@ fn a_terminal_that_is_gone_is_remembered_and_not_written_to_again() {
 }
 
 #[test]
+fn fuse_overlayfs_is_told_before_the_run_and_at_its_end() {
+    let because = "the kernel\nrefuses".to_owned();
+    let line = "shown by fuse-overlayfs, because the kernel\\nrefuses";
+    let event = RunEvent::ProjectByFuse { because: because.clone() };
+    assert_lines(&shown(PLAIN, |terminal| terminal.on(&event)), &[&format!("testbox: the project is {line}")]);
+    let record = record_with(|record| record.view = ProjectView::FuseOverlayfs { because });
+    let told = verdict_of(&record, PLAIN);
+    assert!(told.lines().any(|told| told == format!("  note: the project was {line}")), "{told}");
+}
+
+#[test]
 fn a_copy_of_the_project_is_told_before_the_run_and_at_its_end() {
     let copy = ProjectCopy { because: "the kernel\nrefuses".to_owned(), bytes: Bytes(3 << 20), inodes: 7 };
     let line = "a copy (3.0 MiB and 7 inodes of the scratch space), because the kernel\\nrefuses";

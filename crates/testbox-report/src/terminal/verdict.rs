@@ -21,7 +21,7 @@ pub(super) fn text(record: &RunRecord, verdict: &Verdict, report: Option<&Path>,
     lines.extend(verdict.hint.as_ref().map(|hint| format!("{}: {}", paint("hint", Ink::Hint, style), one_line(hint))));
     lines.extend(used(record, verdict.kind));
     lines.extend(usage::met_limits(record, verdict.kind).into_iter().map(|met| format!("note: {met}")));
-    lines.extend(record.view.copy().map(|copy| format!("note: the project was {}", one_line(&copy.told()))));
+    lines.extend(record.view.told().map(|told| format!("note: the project was {}", one_line(&told))));
     lines.extend(memories::lines(record, verdict.kind, style));
     lines.extend(collection::lines(record, verdict.kind));
     lines.extend(left_behind(&record.evidence.left_behind));

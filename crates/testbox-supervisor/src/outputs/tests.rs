@@ -13,11 +13,12 @@ struct Case {
     upper: TempDir,
     project: TempDir,
     since: Option<Moment>,
+    marked: bool,
 }
 
 impl Case {
     fn new() -> Self {
-        Self { upper: tempfile::tempdir().unwrap(), project: tempfile::tempdir().unwrap(), since: None }
+        Self { upper: tempfile::tempdir().unwrap(), project: tempfile::tempdir().unwrap(), since: None, marked: false }
     }
 
     fn write(&self, path: &str, content: &str) -> &Self {
@@ -38,7 +39,7 @@ impl Case {
     fn carry_capped(&self, globs: &[&str], caps: Caps) -> CarryOut {
         let (upper, project) = (open(self.upper.path()), open(self.project.path()));
         let globs: Vec<String> = globs.iter().map(ToString::to_string).collect();
-        let written = Written { root: upper.file().as_fd(), since: self.since };
+        let written = Written { root: upper.file().as_fd(), since: self.since, marked: self.marked };
         carry_out(written, project.file().as_fd(), &globs, caps)
     }
 
@@ -249,4 +250,15 @@ fn of_a_copy_only_what_the_box_changed_comes_out() {
     let out = case.carry(&["**"]);
     assert_eq!(out.copied, ["changed.xml", "new.xml", "touched.xml"]);
     assert_eq!(out.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn marks_of_fuse_overlayfs_are_no_files() {
+    let mut case = Case::new();
+    case.write("a.xml", "new").write(".wh.b.xml", "").write(".wh.other", "").write("dir/.wh..wh..opq", "");
+    assert_eq!(case.carry(&["*.xml"]).copied, [".wh.b.xml", "a.xml"], "elsewhere it is a name like any other");
+    case.marked = true;
+    let out = case.carry(&["*.xml", "dir"]);
+    assert_eq!(out.copied, ["a.xml"]);
+    assert_eq!(out.warnings, ["`b.xml` was left behind: the box deleted it; the project's own stays"]);
 }

@@ -16,6 +16,9 @@ use crate::scan::shown;
 
 /// Folders below folders.
 const DEPTH: usize = 64;
+/// What names of marks begin with (fuse-overlayfs(1), where it makes no devices).
+const MARK: &[u8] = b".wh.";
+const DELETED: &str = "the box deleted it; the project's own stays";
 /// Entries looked at.
 const ENTRIES: u64 = 1_000_000;
 
@@ -30,6 +33,7 @@ pub(super) struct Walk<'a> {
     project: &'a Project<'a>,
     caps: Caps,
     since: Option<Moment>,
+    marked: bool,
     log: &'a mut Log,
     files: u64,
     bytes: u64,
@@ -45,11 +49,11 @@ pub(super) struct Found {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(globs: &'a GlobSet, project: &'a Project<'a>, caps: Caps, log: &'a mut Log) -> Self {
-        Self { globs, project, caps, since: None, log, files: 0, bytes: 0, entries: 0 }
+        Self { globs, project, caps, since: None, marked: false, log, files: 0, bytes: 0, entries: 0 }
     }
 
     pub(super) fn run(&mut self, written: Written<'_>) {
-        self.since = written.since;
+        (self.since, self.marked) = (written.since, written.marked);
         match open_folder(written.root, c".") {
             Ok(root) => self.folder(root, Path::new(""), 0),
             Err(errno) => self.log.warn(format!("cannot open the written layer of the project: {errno}")),
@@ -87,12 +91,23 @@ impl<'a> Walk<'a> {
         if kind == FileType::Directory {
             return self.descend(folder, name, &stat, path, depth);
         }
+        if self.marked && name.to_bytes().starts_with(MARK) {
+            return self.mark(&name.to_bytes()[MARK.len()..], path);
+        }
         if !self.globs.is_match(path) || self.is_original(&stat) {
             return;
         }
         match obeyed(path).or_else(|| refusal(kind, &stat)) {
             Some(why) => self.skip(path, why),
             None => self.carry(folder, name, path),
+        }
+    }
+
+    /// A mark of fuse-overlayfs in place of a name: its file is deleted. (Or of a folder: nothing of the project's is below.)
+    fn mark(&mut self, name: &[u8], path: &Path) {
+        let deleted = path.with_file_name(OsStr::from_bytes(name));
+        if !name.is_empty() && !name.starts_with(MARK) && self.globs.is_match(&deleted) {
+            self.skip(&deleted, DELETED);
         }
     }
 
@@ -161,7 +176,7 @@ fn refusal(kind: FileType, stat: &Stat) -> Option<&'static str> {
     match kind {
         FileType::RegularFile if stat.st_nlink == 1 => None,
         FileType::RegularFile => Some("it has more than one link"),
-        FileType::CharacterDevice if stat.st_rdev == 0 => Some("the box deleted it; the project's own stays"),
+        FileType::CharacterDevice if stat.st_rdev == 0 => Some(DELETED),
         FileType::Symlink => Some("it is a symbolic link"),
         FileType::Fifo => Some("it is a FIFO"),
         FileType::Socket => Some("it is a socket"),

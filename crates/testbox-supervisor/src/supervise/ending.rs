@@ -141,7 +141,8 @@ impl Supervisor<'_, '_> {
             seen.end_collection(&collected.timeline, peak.0);
         }
         let warnings = self.events.into_warnings();
-        Ok(Outcome { evidence, timeline: collected.timeline, warnings, duration_ms })
+        let helper_lasted = self.init.helper_lasted();
+        Ok(Outcome { evidence, timeline: collected.timeline, warnings, duration_ms, helper_lasted })
     }
 }
 

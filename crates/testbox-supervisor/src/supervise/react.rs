@@ -160,6 +160,8 @@ impl Supervisor<'_, '_> {
         match message {
             InitMessage::Moved { .. }
             | InitMessage::Created { .. }
+            | InitMessage::Daemon { .. }
+            | InitMessage::ByFuse { .. }
             | InitMessage::Copying
             | InitMessage::Copied { .. }
             | InitMessage::Descriptors { .. } => {}

@@ -136,6 +136,7 @@ impl FakeBox {
         let inputs = Inputs {
             init: init_fd,
             end: testbox_model::BoxEnd::ByKernel,
+            helper: None,
             status: ours,
             plugin: None,
             streams,
@@ -271,6 +272,7 @@ pub(super) fn read_all(mut reader: PipeReader) -> JoinHandle<Vec<u8>> {
 
 pub(super) fn word(event: &RunEvent) -> &'static str {
     match event {
+        RunEvent::ProjectByFuse { .. } => "project-by-fuse",
         RunEvent::ProjectCopied { .. } => "project-copied",
         RunEvent::Started { .. } => "started",
         RunEvent::Stopping { .. } => "stopping",

@@ -42,6 +42,7 @@ pub(crate) fn supervised_with(
     let inputs = Inputs {
         init: pidfd_open(Pid::from_child(&init), PidfdFlags::empty()).unwrap(),
         end: testbox_model::BoxEnd::ByKernel,
+        helper: None,
         status,
         plugin: plugin(&test_box.group),
         streams: Streams::Pipes { stdin: None, stdout: stdout.into(), stderr: None },

@@ -42,6 +42,8 @@ pub(super) struct Said {
     pub(super) payload: PayloadEnd,
     pub(super) output: String,
     pub(super) disk: Vec<DiskUse>,
+    /// Why fuse-overlayfs made the view, where it did.
+    pub(super) by_fuse: Option<String>,
     /// The copy of the project, where it could be no overlay.
     pub(super) copy: Option<ProjectCopy>,
 }
@@ -113,6 +115,7 @@ fn in_box(
     let started = Instant::now();
     let mut running = launcher.start_command(outline, ground.signals.as_fd()).or_fault()?;
     let copy = running.copy.take().map(|made| made.copy);
+    let fuse = running.fuse.take();
     let printed = rustix::fs::memfd_create("testbox-doctor", MemfdFlags::CLOEXEC).map_err(io_fault)?;
     let mut readback = None;
     let outcome = supervised(running, plan, boxed, ground, started, printed.as_fd(), &mut |event| {
@@ -120,7 +123,8 @@ fn in_box(
             readback = Some(found.clone());
         }
     })?;
-    Ok(Said { copy, ..told(outcome, readback, std::fs::File::from(printed))? })
+    let by_fuse = fuse.map(|made| made.because);
+    Ok(Said { by_fuse, copy, ..told(outcome, readback, std::fs::File::from(printed))? })
 }
 
 fn supervised(
@@ -134,10 +138,13 @@ fn supervised(
 ) -> Result<Outcome, Box<Fault>> {
     let tmpfs = running.bounded.iter().map(|(_, fd)| fd.try_clone()).collect::<std::io::Result<_>>();
     let tmpfs = tmpfs.map_err(|error| fault::of(&error, None))?;
-    let mut meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
+    let meter = GroupMeter::new(&boxed.group, &plan.limits, running.init_pid, tmpfs).or_fault()?;
+    let (helper, helper_pidfd) = running.helper.unzip();
+    let mut meter = meter.without(helper);
     let inputs = Inputs {
         init: running.init,
         end: running.end,
+        helper: helper_pidfd,
         plugin: running.plugin,
         status: running.channel.into_fd(),
         streams: match running.streams {
@@ -172,6 +179,7 @@ fn told(outcome: Outcome, readback: Option<Readback>, mut printed: std::fs::File
         payload: evidence.payload,
         output: String::from_utf8_lossy(&output).trim().to_owned(),
         disk: evidence.disk,
+        by_fuse: None,
         copy: None,
     })
 }

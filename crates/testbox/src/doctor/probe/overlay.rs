@@ -23,12 +23,21 @@ pub(super) fn probe(ground: &mut Ground) -> Finding {
         return Finding::missing(SUBJECT, "what a box wrote into its view arrived in the project");
     }
     match said.output.as_str() {
-        "written" => match said.copy {
-            None => Finding::ok(SUBJECT, "a box wrote into its view of a project, and the project is unchanged"),
-            Some(copy) => copied(&copy),
+        "written" => match (said.copy, said.by_fuse) {
+            (Some(copy), _) => copied(&copy),
+            (None, Some(because)) => by_fuse(because),
+            (None, None) => {
+                Finding::ok(SUBJECT, "a box wrote into its view of a project, and the project is unchanged")
+            }
         },
         other => Finding::missing(SUBJECT, format!("a box cannot write into its view of a project: `{other}`")),
     }
+}
+
+/// No wall is missing either: it only takes its time.
+fn by_fuse(because: String) -> Finding {
+    let text = "boxes see their project by fuse-overlayfs; a box wrote into it, and the project is unchanged";
+    Finding::absent(SUBJECT, text).because([because])
 }
 
 /// No wall is missing where boxes get a copy: it only takes its room and its time.

@@ -1,16 +1,20 @@
-//! Projects of which the kernel makes no overlay, so that the box gets a copy. Each refusal is a real one: root's own
-//! project on overlayfs (as in a CI container) cannot be id-mapped, the third overlay on top of another is too much, and
-//! a user's overlay must not have a mount below it.
+//! Projects of which the kernel makes no overlay, so that fuse-overlayfs makes it, or the box gets a copy. Each refusal is a
+//! real one: root's own project on overlayfs (as in a CI container) cannot be id-mapped, the third overlay on top of another
+//! is too much, and a user's overlay must not have a mount below it.
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
-use std::os::unix::fs::MetadataExt;
+mod fuse;
+mod ground;
 
 use serde_json::Value;
-use testbox_tests::{Finished, Need, Project, case, starter, testbox_bin};
+use testbox_tests::{Need, Project, case, testbox_bin};
+
+use ground::{DEEP, Ground};
 
 const ROOT: &[Need] = &[Need::Root, Need::Box];
 const USER: &[Need] = &[Need::User];
+const FUSE: &[Need] = &[Need::Root, Need::Box, Need::FuseOverlayfs];
 /// What an ordinary user may have to do without.
 const DEGRADED: &[&str] = &["--allow-degraded", "memory,pids"];
 
@@ -39,96 +43,22 @@ fn main() {
         case("room that the copy takes is told as the copy's", ROOT, full),
         case("with --write there is no copy, and every report says so", &[Need::Box], write),
         case("the doctor says that boxes get copies", ROOT, doctor),
+        case("fuse-overlayfs: the view is that of an overlay, and the project stays as it is", FUSE, fuse::view),
+        case("fuse-overlayfs for a user who starts testbox, without cgroups", FUSE, fuse::of_a_user),
+        case("fuse-overlayfs: outputs come out, deletions and marks do not", FUSE, fuse::outputs),
+        case("fuse-overlayfs: what the box writes is bounded by the scratch space", FUSE, fuse::bounded),
+        case("fuse-overlayfs is out of the box's sight and reach, and confined itself", FUSE, fuse::apart),
+        case("fuse-overlayfs dies with a testbox that is killed", FUSE, fuse::killed),
+        case("fuse-overlayfs that is killed is named in the report", FUSE, fuse::lost),
+        case("fuse-overlayfs that does not answer does not delay the end", FUSE, fuse::stuck),
+        case("without fuse-overlayfs the box gets a copy, and is told why", FUSE, fuse::refused),
+        case(
+            "fuse-overlayfs: pytest's workers, and its cache comes out",
+            &[Need::Root, Need::Box, Need::FuseOverlayfs, Need::Pytest],
+            fuse::pytest,
+        ),
+        case("the doctor says that fuse-overlayfs shows projects", FUSE, fuse::doctor),
     ]);
-}
-
-/// A project of root on overlayfs.
-const OVERLAY: &str = "mkdir -p layers p; mount -t tmpfs none layers; mkdir layers/l layers/u layers/w; \
-                       mount -t overlay none -o lowerdir=layers/l,upperdir=layers/u,workdir=layers/w p; cd p";
-/// A project on an overlay whose lower layer is an overlay, which is as many as the kernel allows.
-const DEEP: &str = "mkdir -p layers q p; mount -t tmpfs none layers; mkdir layers/l layers/u layers/w layers/v layers/x; \
-                    mount -t overlay none -o lowerdir=layers/l,upperdir=layers/u,workdir=layers/w q; \
-                    mount -t overlay none -o lowerdir=q,upperdir=layers/v,workdir=layers/x p; cd p";
-
-/// What is mounted and made goes away with the command: it happens in a mount namespace of its own, which an ordinary
-/// user has in a user namespace.
-struct Ground<'a> {
-    outer: Project,
-    mounts: &'a str,
-    /// Makes the project; its folder is the current one.
-    prepare: &'a str,
-    /// After the run, in the same place.
-    look: &'a str,
-    /// With the venv of the tests.
-    venv: bool,
-}
-
-impl<'a> Ground<'a> {
-    fn of_root(prepare: &'a str) -> Self {
-        Self { outer: Project::new(), mounts: OVERLAY, prepare, look: "", venv: false }
-    }
-
-    /// `testbox run OPTIONS -- COMMAND` in the project, and what is looked at afterwards.
-    fn run(&self, options: &[&str], command: &[&str]) -> Finished {
-        let report = self.outer.path().join("report");
-        let mut words = vec![testbox_bin().to_string_lossy().into_owned()];
-        words.extend(self.outer.run_words());
-        words.extend(["--report-dir".to_owned(), report.to_string_lossy().into_owned()]);
-        words.extend(options.iter().map(|option| (*option).to_owned()));
-        words.push("--".to_owned());
-        words.extend(command.iter().map(|word| (*word).to_owned()));
-        self.start(&words)
-    }
-
-    fn start(&self, words: &[String]) -> Finished {
-        let owner = fs_err::metadata(self.outer.path()).expect("a folder");
-        let (uid, gid) = (owner.uid(), owner.gid());
-        let (namespaces, user) = match (Need::Root.missing(), uid) {
-            (Some(_), _) => (
-                format!("--mount --user --map-user={uid} --map-group={gid} --keep-caps"),
-                "setpriv --ambient-caps=-all --inh-caps=-all ".to_owned(),
-            ),
-            (None, 0) => ("--mount".to_owned(), String::new()),
-            (None, _) => ("--mount".to_owned(), format!("setpriv --reuid {uid} --regid {gid} --clear-groups ")),
-        };
-        let Self { mounts, prepare, look, .. } = self;
-        let script = format!(
-            "set -e; {mounts}; {prepare}; {user}\"$@\" || code=$?; {look}\nexit ${{code:-0}}",
-            look = or_nothing(look)
-        );
-        let mut command = starter("unshare");
-        command.args(namespaces.split(' ')).args(["sh", "-c", &script, "sh"]).args(words);
-        command.current_dir(self.outer.path());
-        if let Some(venv) = std::env::var_os("TESTBOX_TEST_VENV").filter(|_| self.venv) {
-            command.env("VIRTUAL_ENV", venv);
-        }
-        Finished::of(command.env("HOME", "/nonexistent"))
-    }
-
-    fn sh(&self, options: &[&str], script: &str) -> Finished {
-        self.run(options, &["sh", "-c", script])
-    }
-
-    fn report(&self) -> Value {
-        self.outer.report_in("report")
-    }
-
-    /// The view of a run in which it was a copy.
-    #[track_caller]
-    fn copy(&self, because: &str) -> Value {
-        let view = self.report()["view"].clone();
-        assert_eq!(view["way"], "copy", "{view}");
-        assert!(view["because"].as_str().is_some_and(|text| text.contains(because)), "{view}");
-        view
-    }
-
-    fn warnings(&self) -> String {
-        self.report()["warnings"].to_string()
-    }
-}
-
-fn or_nothing(script: &str) -> &str {
-    if script.is_empty() { ":" } else { script }
 }
 
 fn of_root() {
@@ -195,16 +125,28 @@ fn of_a_user(ground: &Ground<'_>, options: &[&str]) {
     let (owner, of_root) = if uid.is_root() { (65_432, "") } else { (uid.as_raw(), "root\n") };
     assert_eq!(finished.stdout, format!("host\nsecret\n{owner}\n{owner}\n{of_root}host\n"), "{finished:?}");
     ground.copy("the kernel refuses an overlay of it");
+    ground.copy("; and fuse-overlayfs cannot make it: ");
     assert_eq!(ground.warnings().contains("`root` is not in the copy"), uid.is_root(), "{}", ground.warnings());
 }
 
+/// Where fuse-overlayfs is a file that others than root can write.
+fn without_fuse() -> String {
+    format!(
+        "for fuse in /usr/bin/fuse-overlayfs /usr/local/bin/fuse-overlayfs; do \
+         test ! -e $fuse || mount --bind /dev/null $fuse; done; {DEEP}"
+    )
+}
+
 fn too_deep() {
-    of_a_user(&Ground { outer: Project::new(), mounts: DEEP, prepare: DEEP_PROJECT, look: "cat a", venv: false }, &[]);
+    of_a_user(
+        &Ground { outer: Project::new(), mounts: &without_fuse(), prepare: DEEP_PROJECT, look: "cat a", venv: false },
+        &[],
+    );
 }
 
 fn too_deep_for_a_user() {
-    let ground =
-        Ground { outer: Project::unprivileged(), mounts: DEEP, prepare: DEEP_PROJECT, look: "cat a", venv: false };
+    let mounts = &without_fuse();
+    let ground = Ground { outer: Project::unprivileged(), mounts, prepare: DEEP_PROJECT, look: "cat a", venv: false };
     of_a_user(&ground, DEGRADED);
 }
 
