@@ -43,12 +43,17 @@ pub(crate) struct Exception {
     /// The forms for which it holds; all if there is none.
     #[serde(default)]
     pub(crate) forms: Vec<String>,
+    /// Places of the guest (`TESTBOX_TEST_PLACE`) for which it does not, as it is so there without a box as well.
+    #[serde(default)]
+    pub(crate) not_in: Vec<String>,
 }
 
 impl Exception {
-    /// Does it hold for this form?
+    /// Does it hold for this form, in this place?
     pub(crate) fn is_for(&self, form: &str) -> bool {
-        self.forms.is_empty() || self.forms.iter().any(|word| word == form)
+        let place = std::env::var("TESTBOX_TEST_PLACE").unwrap_or_default();
+        let is_of_form = self.forms.is_empty() || self.forms.iter().any(|word| word == form);
+        is_of_form && !self.not_in.contains(&place)
     }
 }
 
