@@ -47,10 +47,12 @@ pub fn root_group(controller: &str) -> PathBuf {
 pub fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     loop {
+        // A look can take long: to read the command line of who forks without a pause waits for a lock of its memory.
+        let is_last = Instant::now() >= end;
         if holds() {
             return true;
         }
-        if Instant::now() >= end {
+        if is_last {
             return false;
         }
         let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };

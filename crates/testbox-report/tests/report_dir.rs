@@ -34,7 +34,8 @@ fn main() -> ExitCode {
             Some("large") => write_large(Path::new(dir)),
             _ => print_opening(Path::new(dir)),
         },
-        _ => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
+        // One after the other: whom one test forks has a copy of the lock of another, until it executes its program.
+        _ => libtest_mimic::run(&Arguments { test_threads: Some(1), ..Arguments::from_args() }, trials()).exit_code(),
     }
 }
 
